@@ -1,0 +1,57 @@
+/** Base of every error this library throws on purpose: `op: what is wrong, with the numbers`. */
+export class ToileError extends Error {
+  /** The operation, file or part that refused. */
+  readonly op: string;
+  constructor(op: string, what: string, options?: ErrorOptions) {
+    super(`${op}: ${what}`, options);
+    this.op = op;
+    this.name = new.target.name;
+  }
+}
+
+/** Shapes, counts or sizes that do not fit together. */
+export class ShapeError extends ToileError {}
+
+/** Element types that do not fit together. */
+export class DTypeError extends ToileError {}
+
+/** No adapter, or one that lacks what was asked for. */
+export class DeviceError extends ToileError {}
+
+/** The device went away; `retryable` says whether a fresh device may be asked to do the work again. */
+export class DeviceLostError extends ToileError {
+  readonly retryable: boolean;
+  constructor(op: string, what: string, retryable: boolean) {
+    super(op, what);
+    this.retryable = retryable;
+  }
+}
+
+/** A buffer that the device cannot give. `limit` is the device's limit in bytes, where that is what stood in the way. */
+export class OutOfMemoryError extends ToileError {
+  readonly bytes: number;
+  readonly limit: number | undefined;
+  constructor(op: string, what: string, bytes: number, limit?: number) {
+    super(op, what);
+    this.bytes = bytes;
+    this.limit = limit;
+  }
+}
+
+/** WGSL that does not compile: names the kernel, its spec, the file and the line. */
+export class ShaderError extends ToileError {}
+
+/** A kernel used against its declaration. */
+export class KernelError extends ToileError {}
+
+/** Weights that do not fit the model: lists every missing, unexpected or misshapen tensor. */
+export class WeightsError extends ToileError {}
+
+/** A malformed file. */
+export class FormatError extends ToileError {}
+
+/** Bad input from the caller: an option, a picture, a folder. */
+export class InputError extends ToileError {}
+
+/** A picture or latent that is no longer a number; names the module that produced it first. */
+export class NonFiniteError extends ToileError {}

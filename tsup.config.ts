@@ -1,0 +1,14 @@
+import { defineConfig } from "tsup";
+
+export default defineConfig({
+  entry: { index: "src/index.ts", node: "src/node/index.ts", cli: "src/cli/main.ts" },
+  format: ["esm"],
+  target: "es2023",
+  platform: "node",
+  loader: { ".wgsl": "text" },
+  external: ["webgpu", "sharp"],
+  dts: { entry: { index: "src/index.ts", node: "src/node/index.ts" } },
+  splitting: true, // both entry points share one Tensor class
+  sourcemap: true,
+  clean: true,
+});
