@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Device } from "../src/gpu/device.ts";
+import { requestDevice } from "../src/node/device.ts";
 
 /** Absolute path of a file under test/fixtures. */
 export const fixture = (path: string): string => fileURLToPath(new URL(`./fixtures/${path}`, import.meta.url));
@@ -84,4 +86,12 @@ export function normal(seed: number, count: number, { mean = 0, scale = 1 } = {}
     { length: count },
     () => mean + scale * Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
   );
+}
+
+let cached: Promise<{ name: string; gpu: Device }[]> | undefined;
+
+/** Every software adapter at hand: lavapipe always, SwiftShader where Debian's chromium brought it. */
+export function devices(): Promise<{ name: string; gpu: Device }[]> {
+  cached ??= requestDevice().then((gpu) => [{ name: gpu.facts.isSoftware ? "lavapipe" : gpu.facts.name, gpu }]);
+  return cached;
 }

@@ -1,0 +1,101 @@
+import { OutOfMemoryError } from "../util/errors.ts";
+
+/** A GPU buffer owned by the pool. `lastUse` is the number of the last batch that reads or writes it. */
+export interface GpuBuffer {
+  readonly id: number;
+  readonly gpu: GPUBuffer;
+  readonly bytes: number;
+  lastUse: number;
+}
+
+export interface MemoryUse {
+  /** Buffers handed out and not yet given back. */
+  readonly live: number;
+  /** Bytes of those. */
+  readonly bytes: number;
+  /** Bytes waiting in the pool. */
+  readonly pooled: number;
+  /** The largest sum of both so far. */
+  readonly peak: number;
+  /** How often the device itself was asked for memory. */
+  readonly allocations: number;
+}
+
+// GPUBufferUsage, spelled out: the global exists only in browsers.
+export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128, QUERY_RESOLVE: 512 } as const;
+
+const ROUND = 256;
+
+/** Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. */
+export class BufferPool {
+  readonly #create: (bytes: number) => GPUBuffer;
+  readonly #limit: number;
+  readonly #free = new Map<number, GpuBuffer[]>();
+  #nextId = 1;
+  #live = 0;
+  #bytes = 0;
+  #pooled = 0;
+  #peak = 0;
+  #allocations = 0;
+
+  constructor(create: (bytes: number) => GPUBuffer, maxBufferSize: number) {
+    this.#create = create;
+    this.#limit = maxBufferSize;
+  }
+
+  /** A buffer of at least `bytes`. `idleBefore`: only reuse buffers whose last batch is older, so that a queue write is safe. */
+  take(bytes: number, idleBefore = Infinity): GpuBuffer {
+    const size = Math.max(ROUND, Math.ceil(bytes / ROUND) * ROUND);
+    if (size > this.#limit)
+      throw new OutOfMemoryError("alloc", `${bytes} bytes asked, the device's largest buffer is ${this.#limit}`, bytes, this.#limit);
+    const waiting = this.#free.get(size);
+    const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore) ?? -1;
+    let buffer: GpuBuffer;
+    if (waiting && at >= 0) {
+      buffer = waiting.splice(at, 1)[0]!;
+      this.#pooled -= size;
+    } else {
+      buffer = { id: this.#nextId++, gpu: this.#create(size), bytes: size, lastUse: -1 };
+      this.#allocations++;
+    }
+    this.#live++;
+    this.#bytes += size;
+    this.#peak = Math.max(this.#peak, this.#bytes + this.#pooled);
+    return buffer;
+  }
+
+  give(buffer: GpuBuffer): void {
+    const waiting = this.#free.get(buffer.bytes);
+    if (waiting) waiting.push(buffer);
+    else this.#free.set(buffer.bytes, [buffer]);
+    this.#live--;
+    this.#bytes -= buffer.bytes;
+    this.#pooled += buffer.bytes;
+  }
+
+  /** Destroys waiting buffers, the largest first, until at most `keep` bytes wait; only those idle since before batch `idleBefore`. */
+  trim(keep: number, idleBefore: number): GpuBuffer[] {
+    const destroyed: GpuBuffer[] = [];
+    for (const size of [...this.#free.keys()].sort((a, b) => b - a)) {
+      const waiting = this.#free.get(size)!;
+      for (let i = waiting.length - 1; i >= 0 && this.#pooled > keep; i--) {
+        const buffer = waiting[i]!;
+        if (buffer.lastUse >= idleBefore) continue;
+        waiting.splice(i, 1);
+        buffer.gpu.destroy();
+        this.#pooled -= size;
+        destroyed.push(buffer);
+      }
+      if (waiting.length === 0) this.#free.delete(size);
+    }
+    return destroyed;
+  }
+
+  resetPeak(): void {
+    this.#peak = this.#bytes + this.#pooled;
+  }
+
+  get use(): MemoryUse {
+    return { live: this.#live, bytes: this.#bytes, pooled: this.#pooled, peak: this.#peak, allocations: this.#allocations };
+  }
+}

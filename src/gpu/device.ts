@@ -1,0 +1,279 @@
+import { DeviceError, DeviceLostError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
+import { BufferPool, USAGE, type GpuBuffer, type MemoryUse } from "./buffers.ts";
+import type { DeviceFacts } from "./facts.ts";
+import type { Dispatch, Kernel, View } from "./kernel.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { Profiler, type ProfileRow } from "./profiler.ts";
+import { CommandQueue } from "./queue.ts";
+
+/** Something that a scope frees. */
+export interface Disposable {
+  dispose(): void;
+}
+
+export interface DeviceOptions {
+  /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`. */
+  readonly variants?: Readonly<Record<string, string>>;
+  /** Bytes of guard band behind every buffer, which `checkGuards` inspects. For tests. */
+  readonly guard?: number;
+}
+
+const GUARD_BYTE = 0xa5;
+const POOL_KEEP = 512 * 2 ** 20; // bytes that may wait in the pool after a flush
+
+/**
+ * A WebGPU device with its memory, pipelines and queue. Work is recorded at once and submitted in batches;
+ * `flush()`, or reading a tensor, waits for it and throws what went wrong.
+ */
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly facts: DeviceFacts;
+  readonly variants: Readonly<Record<string, string>>;
+  readonly #pool: BufferPool;
+  readonly #pipelines: PipelineCache;
+  readonly #queue: CommandQueue;
+  readonly #scopes: Set<Disposable>[] = [];
+  readonly #guard: number;
+  readonly #liveBuffers = new Map<GpuBuffer, number>();
+  #lost: DeviceLostError | undefined;
+
+  constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0 }: DeviceOptions = {}) {
+    this.gpu = gpu;
+    this.facts = facts;
+    this.variants = variants;
+    this.#guard = guard;
+    this.#queue = new CommandQueue(gpu, facts);
+    this.#pipelines = new PipelineCache(gpu);
+    this.#pool = new BufferPool((bytes) => this.#create(bytes), facts.limits.maxBufferSize);
+    void gpu.lost.then(({ reason, message }) => {
+      const retryable = reason !== "destroyed";
+      this.#lost = new DeviceLostError("device", message ? message.split("\n")[0]! : `lost (${reason})`, retryable);
+      this.#queue.fail(this.#lost);
+    });
+  }
+
+  /** What the device's memory holds. */
+  get memory(): MemoryUse {
+    return this.#pool.use;
+  }
+
+  get pipelineCount(): number {
+    return this.#pipelines.count;
+  }
+
+  /** Storage for `bytes` bytes, its content undefined. */
+  alloc(bytes: number): View {
+    this.#assertAlive();
+    return this.#view(this.#pool.take(wholeVectors(bytes) + this.#guard), bytes);
+  }
+
+  /** Storage that holds `data`. Bytes past its end, up to the next multiple of four, are zero. */
+  upload(data: ArrayBufferView): View {
+    this.#assertAlive();
+    const view = this.#view(this.#pool.take(wholeVectors(data.byteLength) + this.#guard, this.#queue.submitted), data.byteLength);
+    const whole = data.byteLength - (data.byteLength % 4);
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.#queue.guarded(() => {
+      if (whole > 0) this.gpu.queue.writeBuffer(view.buffer.gpu, 0, bytes, 0, whole);
+      if (whole < data.byteLength) {
+        const rest = new Uint8Array(4);
+        rest.set(bytes.subarray(whole));
+        this.gpu.queue.writeBuffer(view.buffer.gpu, whole, rest);
+      }
+    });
+    return view;
+  }
+
+  /** Gives storage back to the pool; work recorded before may still use it. */
+  release(view: View): void {
+    this.#liveBuffers.delete(view.buffer);
+    this.#pool.give(view.buffer);
+  }
+
+  /** Records one dispatch. */
+  run<P extends string, B extends string>(kernel: Kernel<P, B>, { spec, params, bind, groups }: Dispatch<P, B>): void {
+    this.#assertAlive();
+    const { limits } = this.facts;
+    if (!Number.isInteger(groups) || groups < 1) throw new KernelError(kernel.name, `${groups} workgroups`);
+    const x = Math.min(groups, limits.maxComputeWorkgroupsPerDimension);
+    const y = Math.ceil(groups / x);
+    if (y > limits.maxComputeWorkgroupsPerDimension)
+      throw new ShapeError(kernel.name, `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`);
+    const views = Object.keys(kernel.bind).map((name) => {
+      const view = bind[name as B];
+      if (view.bytes > limits.maxStorageBufferBindingSize) {
+        const most = limits.maxStorageBufferBindingSize;
+        throw new OutOfMemoryError(kernel.name, `${name} needs a binding of ${view.bytes} bytes, the device binds at most ${most}`, view.bytes, most);
+      }
+      return this.#guard ? { ...view, bytes: wholeVectors(view.bytes) + this.#guard } : view;
+    });
+    const pipeline = this.#pipelines.get(kernel as Kernel, spec);
+    this.#queue.push({ pipeline, params: packParams(kernel, params, groups), views, x, y });
+  }
+
+  /** Records a copy of `from` to the start of `to`. Both offsets and the length are multiples of four bytes. */
+  copy(from: View, to: View): void {
+    this.#assertAlive();
+    this.#queue.push({ from, to });
+  }
+
+  /** Reads bytes back: submits what was recorded and waits for it. */
+  async read(view: View): Promise<ArrayBuffer> {
+    this.#assertAlive();
+    const size = Math.ceil(view.bytes / 4) * 4;
+    await this.#queue.submit();
+    const staging = this.#queue.guarded(() => {
+      const buffer = this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST });
+      const encoder = this.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(view.buffer.gpu, view.offset, buffer, 0, size);
+      this.gpu.queue.submit([encoder.finish()]);
+      return buffer;
+    });
+    try {
+      await staging.mapAsync(1); // GPUMapMode.READ
+      await this.#queue.settle();
+      return staging.getMappedRange().slice(0, view.bytes);
+    } catch (error) {
+      await this.#queue.settle(); // prefers the reason over the failed map
+      await this.#lostSoon();
+      throw error;
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Submits everything recorded, waits for it, and throws what failed. */
+  async flush(): Promise<void> {
+    await this.#queue.flush();
+    await this.#lostSoon();
+    if (this.memory.pooled > POOL_KEEP) this.trim(POOL_KEEP);
+  }
+
+  /** Lets go of pooled memory beyond `keep` bytes. Call after `flush`. */
+  trim(keep = 0): void {
+    if (this.#pool.trim(keep, this.#queue.submitted).length > 0) this.#queue.forgetBindGroups();
+  }
+
+  /** Starts compiling a kernel; `await` it to learn whether it compiles. */
+  async compile(kernel: Kernel, spec?: Kernel["spec"]): Promise<void> {
+    await this.#pipelines.get(kernel, spec).ready;
+  }
+
+  /** Frees every tensor made inside `fn` that its result does not hold (in arrays, maps and plain objects too). */
+  scope<T>(fn: () => T): T {
+    const scope = new Set<Disposable>();
+    this.#scopes.push(scope);
+    try {
+      const result = fn();
+      for (const kept of disposablesIn(result, scope)) {
+        scope.delete(kept);
+        this.#scopes.at(-2)?.add(kept);
+      }
+      return result;
+    } finally {
+      this.#scopes.splice(this.#scopes.lastIndexOf(scope), 1);
+      for (const unwanted of scope) unwanted.dispose();
+    }
+  }
+
+  /** Puts a new object under the care of the innermost scope. */
+  adopt(made: Disposable): void {
+    this.#scopes.at(-1)?.add(made);
+  }
+
+  /** Takes an object out of every scope: it lives until disposed of. */
+  orphan(kept: Disposable): void {
+    for (const scope of this.#scopes) scope.delete(kept);
+  }
+
+  /** Runs `work` with every dispatch timed. Needs the feature `timestamp-query`. */
+  async profile(work: () => unknown): Promise<ProfileRow[]> {
+    if (!this.facts.timestamps) throw new DeviceError("profile", `${this.facts.name} has no timestamp-query`);
+    await this.flush();
+    const profiler = new Profiler(this.gpu);
+    this.#queue.profiler = profiler;
+    try {
+      await work();
+      await this.flush();
+      return profiler.rows();
+    } finally {
+      this.#queue.profiler = undefined;
+      profiler.destroy();
+    }
+  }
+
+  /** Names the first live buffer whose guard band was written to. For tests; needs `guard`. */
+  async checkGuards(): Promise<void> {
+    for (const [buffer, bytes] of this.#liveBuffers) {
+      const start = wholeVectors(bytes);
+      const band = new Uint8Array(await this.read({ buffer, offset: start, bytes: buffer.bytes - start }));
+      const at = band.findIndex((byte) => byte !== GUARD_BYTE);
+      if (at >= 0) throw new KernelError("guard", `buffer ${buffer.id} of ${bytes} bytes was written at byte ${start + at}`);
+    }
+  }
+
+  /** Ends the device. Later calls throw `DeviceLostError`. */
+  destroy(): void {
+    this.#lost ??= new DeviceLostError("device", "destroyed", false);
+    this.#queue.destroy();
+    this.gpu.destroy();
+  }
+
+  #view(buffer: GpuBuffer, bytes: number): View {
+    if (this.#guard) {
+      this.#liveBuffers.set(buffer, bytes);
+      const start = wholeVectors(bytes);
+      this.gpu.queue.writeBuffer(buffer.gpu, start, new Uint8Array(buffer.bytes - start).fill(GUARD_BYTE));
+    }
+    return { buffer, offset: 0, bytes };
+  }
+
+  #create(bytes: number): GPUBuffer {
+    const { pooled } = this.#pool.use;
+    if (pooled > POOL_KEEP) this.trim(POOL_KEEP);
+    const held = this.#pool.use.bytes;
+    return this.#queue.guarded(
+      () => this.gpu.createBuffer({ size: bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
+      () => new OutOfMemoryError("alloc", `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`, bytes),
+    );
+  }
+
+  #assertAlive(): void {
+    if (this.#lost) throw this.#lost;
+  }
+
+  /** Dawn resolves `lost` a moment after the calls that fail because of it. */
+  async #lostSoon(): Promise<void> {
+    await Promise.resolve();
+    this.#assertAlive();
+  }
+}
+
+/** Storage is used in whole 16-byte vectors: what lies past the last element of the last vector is undefined. */
+const wholeVectors = (bytes: number) => Math.ceil(bytes / 16) * 16;
+
+function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, groups: number): ArrayBuffer {
+  const names = Object.keys(kernel.params);
+  const view = new DataView(new ArrayBuffer(4 * (names.length + 1)));
+  view.setUint32(0, groups, true);
+  for (const [i, name] of names.entries()) {
+    const value = params[name];
+    const type = kernel.params[name];
+    if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
+    if (type === "f32") view.setFloat32(4 * i + 4, value, true);
+    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32) throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
+    else if (type === "u32") view.setUint32(4 * i + 4, value, true);
+    else view.setInt32(4 * i + 4, value, true);
+  }
+  return view.buffer;
+}
+
+function* disposablesIn(value: unknown, scope: ReadonlySet<Disposable>, seen = new Set<unknown>()): Generator<Disposable> {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (scope.has(value as Disposable)) yield value as Disposable;
+  else if (Array.isArray(value)) for (const item of value) yield* disposablesIn(item, scope, seen);
+  else if (value instanceof Map) for (const item of value.values()) yield* disposablesIn(item, scope, seen);
+  else if (ArrayBuffer.isView(value) || typeof (value as Disposable).dispose === "function") return;
+  else for (const item of Object.values(value)) yield* disposablesIn(item, scope, seen);
+}

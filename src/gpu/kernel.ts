@@ -1,0 +1,59 @@
+import type { Spec, SpecValue } from "./wgsl.ts";
+import type { GpuBuffer } from "./buffers.ts";
+
+export type ParamType = "u32" | "i32" | "f32";
+export type Access = "read" | "read_write";
+
+/** A range of a GPU buffer, in bytes. */
+export interface View {
+  readonly buffer: GpuBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/**
+ * One `.wgsl` kernel. `files` are joined in order, the kernel's own file last; `params` mirrors `struct Params`
+ * without its first member `groups: u32`, which is always the number of workgroups asked for; `bind` lists the
+ * storage bindings from `@binding(1)` on.
+ */
+export interface Kernel<P extends string = string, B extends string = string> {
+  readonly name: string;
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly spec: Spec;
+  readonly params: Readonly<Record<P, ParamType>>;
+  readonly bind: Readonly<Record<B, Access>>;
+}
+
+type Widen<T> = T extends number ? number : T extends boolean ? boolean : string;
+
+/** One dispatch: every parameter and binding of the kernel, and how many workgroups (any number: it is folded into two dimensions). */
+export interface Dispatch<P extends string, B extends string> {
+  readonly spec?: Readonly<Record<string, SpecValue>>;
+  readonly params: Readonly<Record<P, number>>;
+  readonly bind: Readonly<Record<B, View>>;
+  readonly groups: number;
+}
+
+export interface KernelDeclaration<P extends string, B extends string, S extends Record<string, SpecValue>> {
+  readonly name: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly spec: { readonly [K in keyof S]: Widen<S[K]> };
+  readonly params: Readonly<Record<P, ParamType>>;
+  readonly bind: Readonly<Record<B, Access>>;
+}
+
+/** Declares a kernel; misspelt parameters and bindings at a call are compile errors. */
+export function defineKernel<const P extends string, const B extends string, const S extends Record<string, SpecValue>>(
+  declaration: KernelDeclaration<P, B, S>,
+): Kernel<P, B> {
+  const files = Object.entries(declaration.files).map(([name, text]) => ({ name, text }));
+  return { ...declaration, files, spec: declaration.spec as Spec };
+}
+
+/** Key of a pipeline, and the name that errors and profiles show: `conv2d {elem: f16, ROWS: 8}`. */
+export function variantName(kernel: Kernel, spec: Spec): string {
+  const pairs = Object.keys(spec)
+    .sort()
+    .map((name) => `${name}: ${spec[name]}`);
+  return `${kernel.name} {${pairs.join(", ")}}`;
+}

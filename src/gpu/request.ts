@@ -1,0 +1,32 @@
+import { DeviceError } from "../util/errors.ts";
+import { Device, type DeviceOptions } from "./device.ts";
+import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceLimits } from "./facts.ts";
+
+export interface RequestOptions extends DeviceOptions {
+  readonly powerPreference?: GPUPowerPreference;
+  /** Features not to ask for, for tests and comparisons. */
+  readonly without?: readonly string[];
+  /** Smaller limits than the device's, so that splitting can be tested on any device. */
+  readonly fakeLimits?: Partial<DeviceLimits>;
+}
+
+const ADVICE = "no WebGPU adapter: install a GPU driver with Vulkan, Metal or D3D12, or (Debian, Ubuntu) run `npx toile setup`";
+
+/** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. */
+export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOptions = {}): Promise<Device> {
+  if (!gpu) throw new DeviceError("requestDevice", "this environment has no WebGPU (navigator.gpu)");
+  const { powerPreference = "high-performance", without = [], fakeLimits = {} } = options;
+  const adapter = await gpu.requestAdapter({ powerPreference });
+  if (!adapter) throw new DeviceError("requestDevice", ADVICE);
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !without.includes(name));
+  const requiredLimits: Record<string, number> = { maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage) };
+  for (const name of LIMIT_NAMES) requiredLimits[name] = adapter.limits[name];
+  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
+  const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, device.limits[name]])) as unknown as DeviceLimits;
+  return new Device(device, readFacts(adapter.info, features, { ...limits, ...fakeLimits }), options);
+}
+
+/** A device of the browser. In Node use `requestDevice` from `toile/node`. */
+export function requestDevice(options: RequestOptions = {}): Promise<Device> {
+  return requestDeviceFrom((globalThis.navigator as Navigator | undefined)?.gpu, options);
+}

@@ -1,0 +1,59 @@
+import { KernelError } from "../util/errors.ts";
+
+export type SpecValue = string | number | boolean;
+export type Spec = Readonly<Record<string, SpecValue>>;
+
+const BLOCK = /^\/\/!spec\n([\s\S]*?)^\/\/!end$/m;
+const LINE = /^(const|alias) (\w+)(?:: (u32|i32|f32|bool))? = ([^;]+);/gm;
+const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_invocation_id)/;
+
+function literal(kernel: string, name: string, type: string | undefined, value: SpecValue): string {
+  const wrong = () => new KernelError(kernel, `spec constant ${name} is ${type ?? "a type"}, got ${JSON.stringify(value)}`);
+  if (type === undefined) {
+    if (value !== "f32" && value !== "f16" && value !== "u32" && value !== "i32") throw wrong();
+    return value;
+  }
+  if (type === "bool") {
+    if (typeof value !== "boolean") throw wrong();
+    return String(value);
+  }
+  if (typeof value !== "number" || !Number.isFinite(value)) throw wrong();
+  if (type === "f32") return value.toExponential();
+  if (!Number.isInteger(value) || (type === "u32" && value < 0)) throw wrong();
+  return type === "u32" ? `${value}u` : `${value}i`;
+}
+
+/**
+ * Joins a kernel's files and writes `spec` into the initialisers of its `//!spec … //!end` block.
+ * The text depends on (files, spec) alone, so a cache keyed on them cannot be wrong. One line of
+ * `enable`s is always prepended, so a line of the result minus one is a line of the joined files.
+ */
+export function specialise(kernel: string, files: readonly string[], spec: Spec): string {
+  const unknown = new Set(Object.keys(spec));
+  let f16 = false;
+  const joined = files.join("\n");
+  const text = joined.replace(BLOCK, (_, block: string) => {
+    // keep the two marker lines, so that line numbers stay those of the file
+    const lines = block.replace(LINE, (_line, keyword: string, name: string, type: string | undefined, initial: string) => {
+      unknown.delete(name);
+      const value = spec[name] === undefined ? initial : literal(kernel, name, type, spec[name]);
+      f16 ||= value === "f16";
+      return `${keyword} ${name}${type ? `: ${type}` : ""} = ${value};`;
+    });
+    return `//\n${lines}//`;
+  });
+  if (unknown.size > 0) throw new KernelError(kernel, `no spec constant named ${[...unknown].join(", ")}`);
+  const enables = [f16 ? "enable f16;" : "", SUBGROUP.test(joined) ? "enable subgroups;" : ""];
+  return `${enables.filter(Boolean).join(" ")}\n${text}`;
+}
+
+/** Turns a line of specialised text back into a file index and a line of that file, both counted from the sources. */
+export function sourceLine(files: readonly string[], line: number): { file: number; line: number } {
+  let rest = line - 1; // the prepended line of enables
+  for (const [file, text] of files.entries()) {
+    const lines = text.split("\n").length;
+    if (rest <= lines) return { file, line: rest };
+    rest -= lines;
+  }
+  return { file: files.length - 1, line: rest };
+}

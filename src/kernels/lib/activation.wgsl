@@ -1,0 +1,52 @@
+// Activations on four values at once, in f32. Numbers of ACT: see activation.ts.
+
+// Error function: Abramowitz and Stegun 7.1.26 refined is not enough for f32, so a rational fit by Horner on
+// t = 1/(1 + |x|/2) (Numerical Recipes' erfcc, 1.2e-7 relative everywhere) is used.
+fn erf4(x: vec4f) -> vec4f {
+  let z = abs(x);
+  let t = 1.0 / (1.0 + 0.5 * z);
+  var s = vec4f(0.17087277);
+  s = s * t - 0.82215223;
+  s = s * t + 1.48851587;
+  s = s * t - 1.13520398;
+  s = s * t + 0.27886807;
+  s = s * t - 0.18628806;
+  s = s * t + 0.09678418;
+  s = s * t + 0.37409196;
+  s = s * t + 1.00002368;
+  let tail = t * exp(-z * z - 1.26551223 + t * s);
+  // near zero 1 - tail cancels: the series is exact to f32 there
+  let x2 = x * x;
+  let series = x * (1.12837917 - x2 * (0.37612639 - x2 * (0.11283792 - x2 * (0.02686617 - x2 * 0.00522398))));
+  return select(sign(x) * (1.0 - tail), series, z < vec4f(0.4));
+}
+
+fn sigmoid4(x: vec4f) -> vec4f {
+  return 1.0 / (1.0 + exp(-clamp(x, vec4f(-87.0), vec4f(87.0))));
+}
+
+// tanh of the built-in kind overflows on some drivers for large arguments
+fn tanh4(x: vec4f) -> vec4f {
+  let e = exp(-2.0 * min(abs(x), vec4f(20.0)));
+  let x2 = x * x;
+  let series = x * (1.0 - x2 * (0.33333334 - x2 * 0.13333334));
+  return select(sign(x) * (1.0 - e) / (1.0 + e), series, abs(x) < vec4f(0.05));
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return 0.5 * x * (1.0 + erf4(x * 0.70710678));
+}
+
+fn activate4(x: vec4f, kind: u32) -> vec4f {
+  switch kind {
+    case 1u: { return max(x, vec4f()); }
+    case 2u: { return x * sigmoid4(x); }
+    case 3u: { return gelu4(x); }
+    case 4u: { return 0.5 * x * (1.0 + tanh4(0.79788456 * (x + 0.044715 * x * x * x))); }
+    case 5u: { return x * sigmoid4(1.702 * x); }
+    case 6u: { return tanh4(x); }
+    case 7u: { return sigmoid4(x); }
+    case 8u: { return exp(x); }
+    default: { return x; }
+  }
+}

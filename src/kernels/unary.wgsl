@@ -1,0 +1,25 @@
+// y = activation(x), element by element, four at a time.
+// One thread owns one vector; storage is padded to whole vectors, so the last one may hold garbage.
+
+//!spec
+alias elem = f32; // storage type of x and y
+const ACT: u32 = 2u; // lib/activation.wgsl
+const WG: u32 = 64u;
+//!end
+
+struct Params { groups: u32, vectors: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<elem>>;
+
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group_index(group, groups) * WG + lane;
+  if (i >= p.vectors) { return; }
+  y[i] = vec4<elem>(activate4(vec4f(x[i]), ACT));
+}

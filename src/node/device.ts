@@ -1,0 +1,28 @@
+import { tmpdir } from "node:os";
+import { requestDeviceFrom, type RequestOptions } from "../gpu/request.ts";
+import type { Device } from "../gpu/device.ts";
+import { DeviceError } from "../util/errors.ts";
+
+export interface NodeDeviceOptions extends RequestOptions {
+  /** Dawn's backend: `null` compiles every shader and runs none. */
+  readonly backend?: "vulkan" | "metal" | "d3d12" | "null";
+}
+
+// Dawn's instance must outlive its devices: a collected one takes the process down.
+const instances: GPU[] = [];
+
+const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
+
+/**
+ * A device of Dawn (the npm package `webgpu`).
+ * @throws DeviceError when the package or an adapter is missing.
+ */
+export async function requestDevice(options: NodeDeviceOptions = {}): Promise<Device> {
+  process.env["XDG_RUNTIME_DIR"] ??= tmpdir(); // the Vulkan loader warns without it
+  const { create } = await import("webgpu").catch(() => {
+    throw new DeviceError("requestDevice", "the optional package `webgpu` is not installed: npm install webgpu");
+  });
+  const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
+  instances.push(gpu);
+  return requestDeviceFrom(gpu, options);
+}

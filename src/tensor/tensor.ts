@@ -1,0 +1,126 @@
+import type { Device } from "../gpu/device.ts";
+import type { View } from "../gpu/kernel.ts";
+import { ShapeError } from "../util/errors.ts";
+import { decodeF16, encodeF16 } from "../util/float16.ts";
+import { count, show, type Shape } from "../util/shape.ts";
+import { unpackOrder } from "./packing.ts";
+
+export type DType = "f32" | "f16" | "i32";
+
+export const BYTES: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4 };
+
+/** Device memory that tensors of several shapes may share. */
+interface Storage {
+  readonly view: View;
+  users: number;
+}
+
+/**
+ * An array on a device. Images are [n, h, w, c] and tokens [n, t, c]: one is a reshape of the other.
+ * A tensor lives until `dispose()`, or until the `device.scope` it was made in ends without returning it.
+ */
+export class Tensor {
+  readonly device: Device;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** A weight whose memory order suits the kernels; its shape stays the checkpoint's. */
+  readonly packed: boolean;
+  readonly #storage: Storage;
+  #disposed = false;
+
+  private constructor(device: Device, storage: Storage, shape: Shape, dtype: DType, packed: boolean) {
+    this.device = device;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.packed = packed;
+    this.#storage = storage;
+    storage.users++;
+    device.adopt(this);
+  }
+
+  /** A tensor whose content is undefined until a kernel writes it. */
+  static empty(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
+    return new Tensor(device, { view: device.alloc(count(shape) * BYTES[dtype]), users: 0 }, shape, dtype, false);
+  }
+
+  /** A weight in the kernels' memory order: `bytes` covers its padding. */
+  static emptyPacked(device: Device, shape: Shape, dtype: DType, bytes: number): Tensor {
+    return new Tensor(device, { view: device.alloc(bytes), users: 0 }, shape, dtype, true);
+  }
+
+  /** Copies numbers to the device. The type is i32 for an Int32Array, else f32; f16 rounds to nearest even. */
+  static from(
+    device: Device,
+    data: Float32Array | Int32Array | readonly number[],
+    shape: Shape,
+    dtype: DType = data instanceof Int32Array ? "i32" : "f32",
+  ): Tensor {
+    if (data.length !== count(shape)) throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
+    const view = device.upload(encode(data, dtype));
+    return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
+  }
+
+  static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
+    const view = device.upload(new Uint8Array(count(shape) * BYTES[dtype]));
+    return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return count(this.shape);
+  }
+
+  /** Where it lies on the device. */
+  get view(): View {
+    if (this.#disposed) throw new ShapeError("tensor", `${show(this.shape)} was used after dispose()`);
+    return this.#storage.view;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** The same memory in another shape; one size may be -1. */
+  reshape(...shape: readonly number[]): Tensor {
+    const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
+    const whole = shape.map((size) => (size === -1 ? this.size / known : size));
+    if (count(whole) !== this.size || whole.some((size) => !Number.isInteger(size)) || shape.filter((size) => size === -1).length > 1)
+      throw new ShapeError("reshape", `${show(this.shape)} does not fill ${show(shape)}`);
+    if (this.packed) throw new ShapeError("reshape", `a packed weight ${show(this.shape)} cannot be reshaped`);
+    void this.view;
+    return new Tensor(this.device, this.#storage, whole, this.dtype, false);
+  }
+
+  /** Reads it back as float32, in natural order. Waits for everything recorded before. */
+  async data(): Promise<Float32Array> {
+    const { view } = this;
+    const bytes = await this.device.read(view);
+    const values = decode(bytes, this.dtype);
+    return this.packed ? unpackOrder(values, this.shape) : values;
+  }
+
+  /** Takes it out of every scope: it lives until `dispose()`. */
+  keep(): this {
+    this.device.orphan(this);
+    return this;
+  }
+
+  /** Gives its memory back. Harmless when repeated. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.device.orphan(this);
+    if (--this.#storage.users === 0) this.device.release(this.#storage.view);
+  }
+}
+
+function encode(data: Float32Array | Int32Array | readonly number[], dtype: DType): ArrayBufferView {
+  if (dtype === "i32") return Int32Array.from(data);
+  const floats = data instanceof Float32Array ? data : Float32Array.from(data);
+  return dtype === "f16" ? encodeF16(floats) : floats;
+}
+
+function decode(bytes: ArrayBuffer, dtype: DType): Float32Array {
+  if (dtype === "f16") return decodeF16(new Uint16Array(bytes));
+  return dtype === "i32" ? Float32Array.from(new Int32Array(bytes)) : new Float32Array(bytes);
+}
