@@ -41,3 +41,9 @@ export function rowBands(limits: DeviceLimits, rows: number, rowBytes: number): 
   const most = Math.floor(limits.maxStorageBufferBindingSize / rowBytes / unit) * unit;
   return ranges(rows, Math.max(unit, most));
 }
+
+/** A binding that covers bytes [start, start + bytes) of a view: it begins at or before them, `skip` bytes earlier. */
+export function bindRange(limits: DeviceLimits, view: View, start: number, bytes: number): { view: View; skip: number } {
+  const skip = start % Math.max(16, limits.minStorageBufferOffsetAlignment);
+  return { view: slice(view, start - skip, bytes + skip), skip };
+}

@@ -91,6 +91,13 @@ export class Tensor {
     return new Tensor(this.device, this.#storage, whole, this.dtype, false);
   }
 
+  /** A 1x1 convolution's weight [out, in, 1, 1] as a linear layer's [out, in]: the packed order is the same. */
+  asMatrix(): Tensor {
+    const [out = 0, inputs = 0] = this.shape;
+    if (count(this.shape) !== out * inputs) throw new ShapeError("asMatrix", `${show(this.shape)} is not [out, in, 1, 1]`);
+    return new Tensor(this.device, this.#storage, [out, inputs], this.dtype, this.packed);
+  }
+
   /** Reads it back as float32, in natural order. Waits for everything recorded before. */
   async data(): Promise<Float32Array> {
     const { view } = this;

@@ -1,0 +1,94 @@
+// Attention by one subgroup to a tile of ROWS queries of one head.
+// Scores: a lane owns four keys of a block and all rows, as the columns of a product; queries come by shuffles.
+// Values: a lane owns every LANES-th column of the head; the weights of a key come by shuffles.
+
+//!spec
+alias elem = f32; // storage type of q, k, v and y; sums are f32
+const LANES: u32 = 8u; // the device's subgroup size
+const ROWS: u32 = 8u; // queries of a tile
+const D: u32 = 40u; // channels of a head
+const CAUSAL: bool = false;
+//!end
+
+@group(0) @binding(3) var<storage, read> v: array<elem>;
+@group(0) @binding(4) var<storage, read_write> y: array<elem>;
+
+const LOADS: u32 = (ROWS + LANES - 1u) / LANES;
+const COLUMNS: u32 = (D + LANES - 1u) / LANES; // columns of the head that a lane owns
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tile = group_index(group, groups);
+  if (tile >= p.groups) { return; }
+  let first_row = tile % p.tiles * ROWS;
+  let head = tile / p.tiles % p.heads;
+  let batch = tile / (p.tiles * p.heads);
+  let row4 = p.heads * D4; // vectors of one token
+  let q_base = p.q_first + batch * p.q_batch + head * D4;
+  let kv_base = p.kv_first + batch * p.kv_batch + head * D4;
+
+  var q_at: array<u32, LOADS>;
+  for (var j = 0u; j < LOADS; j++) { q_at[j] = q_base + min(first_row + j * LANES + lane, p.queries - 1u) * row4; }
+
+  var largest: array<f32, ROWS>;
+  var total: array<f32, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { largest[r] = MASKED; }
+  var sums: array<array<f32, COLUMNS>, ROWS>;
+
+  var end = p.keys;
+  if (CAUSAL) { end = min(end, first_row + ROWS); }
+  for (var block = 0u; block < end; block += 4u * LANES) {
+    let key = block + 4u * lane;
+    var k_at: array<u32, 4>;
+    for (var c = 0u; c < 4u; c++) { k_at[c] = kv_base + min(key + c, p.keys - 1u) * row4; }
+
+    var scores: array<vec4f, ROWS>;
+    for (var d = 0u; d < D4; d++) {
+      var a: array<vec4f, LOADS>;
+      for (var j = 0u; j < LOADS; j++) { a[j] = vec4f(q[q_at[j] + d]); }
+      let b = transpose(mat4x4f(vec4f(k[k_at[0] + d]), vec4f(k[k_at[1] + d]), vec4f(k[k_at[2] + d]), vec4f(k[k_at[3] + d])));
+      for (var r = 0u; r < ROWS; r++) {
+        let x = subgroupShuffle(a[r / LANES], r % LANES);
+        scores[r] += x.x * b[0] + x.y * b[1] + x.z * b[2] + x.w * b[3];
+      }
+    }
+
+    for (var r = 0u; r < ROWS; r++) {
+      let s = masked(scores[r], key, first_row + r);
+      let high = max(largest[r], subgroupMax(max(max(s.x, s.y), max(s.z, s.w))));
+      let keep = exp(largest[r] - high);
+      // a masked score weighs nothing even while the whole row is masked
+      let weights = select(exp(s - high), vec4f(), s == vec4f(MASKED));
+      total[r] = total[r] * keep + subgroupAdd(weights.x + weights.y + weights.z + weights.w);
+      largest[r] = high;
+      scores[r] = weights;
+      for (var c = 0u; c < COLUMNS; c++) { sums[r][c] *= keep; }
+    }
+
+    let last = min(LANES, (end - block + 3u) / 4u);
+    for (var owner = 0u; owner < last; owner++) {
+      for (var i = 0u; i < 4u; i++) {
+        let at = (kv_base + min(block + owner * 4u + i, p.keys - 1u) * row4) * 4u + lane;
+        var value: array<f32, COLUMNS>;
+        for (var c = 0u; c < COLUMNS; c++) { value[c] = f32(v[at + c * LANES]); }
+        for (var r = 0u; r < ROWS; r++) {
+          let weight = subgroupShuffle(scores[r][i], owner);
+          for (var c = 0u; c < COLUMNS; c++) { sums[r][c] += weight * value[c]; }
+        }
+      }
+    }
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    if (first_row + r < p.queries) {
+      let at = (q_base + (first_row + r) * row4) * 4u + lane;
+      for (var c = 0u; c < COLUMNS; c++) {
+        if (c * LANES + lane < D) { y[at + c * LANES] = elem(sums[r][c] / total[r]); }
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+// Matrix product and convolution by one subgroup to a tile of ROWS × 4·LANES.
+// A lane loads one vec4 along k of its own row and hands it to the others by shuffles, which cost next to nothing
+// on software adapters, where every load is dear; each lane owns four columns, so w is read once per tile.
+
+//!spec
+alias elem = f32; // storage type of x, w, shift, residual and y; sums are f32
+const LANES: u32 = 8u; // the device's subgroup size
+const ROWS: u32 = 16u; // rows of a tile
+const CONV: bool = false;
+const W_ROWS: bool = false;
+const ACT: u32 = 0u;
+const BIAS: bool = false;
+const SHIFT: bool = false;
+const RESIDUAL: bool = false;
+//!end
+
+const LOADS: u32 = (ROWS + LANES - 1u) / LANES; // vectors of x that a lane loads at a time
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tile = group_index(group, groups);
+  if (tile >= p.groups) { return; }
+  let first_row = tile % p.tiles_m * ROWS; // neighbours share columns: their part of w stays in the cache
+  let column4 = tile / p.tiles_m % p.tiles_n * LANES + lane;
+  let batch = tile / (p.tiles_m * p.tiles_n);
+  let n4 = min(column4, p.n4 - 1u); // lanes past the edge repeat the last columns and store nothing
+
+  var places: array<Place, LOADS>;
+  for (var j = 0u; j < LOADS; j++) { places[j] = place_of(batch, min(first_row + j * LANES + lane, p.m - 1u)); }
+
+  var sums: array<vec4f, ROWS>;
+  for (var tap = 0u; tap < p.taps; tap++) {
+    var at: array<u32, LOADS>;
+    for (var j = 0u; j < LOADS; j++) { at[j] = tap_at(places[j], tap); }
+    for (var k = 0u; k < p.k4; k++) {
+      var a: array<vec4f, LOADS>;
+      for (var j = 0u; j < LOADS; j++) { a[j] = load_x(at[j], k); }
+      let b = load_w(batch * p.w_batch, tap, k, n4);
+      for (var r = 0u; r < ROWS; r++) {
+        let v = subgroupShuffle(a[r / LANES], r % LANES);
+        sums[r] += v.x * b[0] + v.y * b[1] + v.z * b[2] + v.w * b[3];
+      }
+    }
+  }
+
+  if (column4 >= p.n4) { return; }
+  for (var r = 0u; r < ROWS; r++) {
+    let row = first_row + r;
+    if (row < p.m) {
+      let i = p.y_first + batch * p.y_batch + row * p.n4 + column4;
+      y[i] = vec4<elem>(epilogue(sums[r], batch, row, column4, i));
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// Bindings and parameters that every form of the product shares: y[b, m, n] = epilogue(Σ x[b, m, tap, k] · w[b, tap, k, n]).
+// Sizes along k and n are in vectors of four.
+
+struct Params {
+  groups: u32,
+  m: u32, // rows of one batch
+  n4: u32,
+  k4: u32,
+  tiles_m: u32,
+  tiles_n: u32,
+  x_first: u32, // vector where the operand begins inside its binding
+  y_first: u32,
+  x_batch: u32, // vectors from one batch (of a convolution: one image) to the next; 0 shares it
+  w_batch: u32,
+  y_batch: u32,
+  first_shift: u32, // row of `shift` that the first rows use
+  rows_per_shift: u32, // rows of y that share one row of `shift`
+  taps: u32, // kernel positions of a convolution, else 1
+  kw: u32,
+  in_h: u32,
+  in_w: u32,
+  first_in_y: i32, // image row at which x's binding begins
+  out_w: u32,
+  out_hw: u32,
+  first_out_y: u32,
+  stride_y: u32,
+  stride_x: u32,
+  pad_y: u32,
+  pad_x: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<elem>>; // [tap][k][n], or [n][k] with W_ROWS
+@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, read> shift: array<vec4<elem>>;
+@group(0) @binding(5) var<storage, read> residual: array<vec4<elem>>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<elem>>;
+
+// Four neighbouring rows of w (along k), four columns each.
+fn load_w(batch_at: u32, tap: u32, k: u32, column4: u32) -> mat4x4f {
+  if (W_ROWS) {
+    let i = batch_at + column4 * 4u * p.k4 + k;
+    return transpose(mat4x4f(vec4f(w[i]), vec4f(w[i + p.k4]), vec4f(w[i + 2u * p.k4]), vec4f(w[i + 3u * p.k4])));
+  }
+  let i = batch_at + (tap * p.k4 + k) * 4u * p.n4 + column4;
+  return mat4x4f(vec4f(w[i]), vec4f(w[i + p.n4]), vec4f(w[i + 2u * p.n4]), vec4f(w[i + 3u * p.n4]));
+}
