@@ -1,0 +1,102 @@
+import { FormatError, InputError } from "../util/errors.ts";
+import type { ByteSource } from "../util/files.ts";
+
+export type { ByteSource, Folder } from "../util/files.ts";
+
+export interface TensorInfo {
+  readonly name: string;
+  /** As safetensors spells it: "F32", "BF16", "I64". */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+/** The tensors of a checkpoint, none of them read yet. */
+export interface TensorSource {
+  readonly name: string;
+  /** In the order in which they lie in the file. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Little-endian bytes of a tensor in row-major order, or of a part of it (`offset` and `length` in bytes). */
+  read(name: string, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** A name from a file, safe to print on one line. */
+export function quote(text: string): string {
+  const short = text.length > 100 ? `${text.slice(0, 100)}…` : text;
+  return `"${escapeControls(short).replaceAll('"', '\\"')}"`;
+}
+
+const escapeControls = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (control) => `\\u${control.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+  );
+
+/** A refusal in one line that names the file. */
+export const malformed = (file: string, what: string): FormatError => new FormatError(escapeControls(file), what);
+
+/** Fails unless `length` bytes from `offset` lie inside the source. */
+export function checkRange(source: ByteSource, offset: number, length: number): void {
+  const sound = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!sound || offset + length > source.size)
+    throw malformed(source.name, `truncated: ${length} bytes wanted at ${offset}, the file has ${source.size}`);
+}
+
+/** Bytes in memory as a source. */
+export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
+  const source: ByteSource = {
+    name,
+    size: bytes.length,
+    read: async (offset, length) => {
+      checkRange(source, offset, length);
+      return bytes.slice(offset, offset + length) as Uint8Array<ArrayBuffer>;
+    },
+  };
+  return source;
+}
+
+/** A Blob or File, as browsers hand them out, as a source. */
+export function blobSource(name: string, blob: Blob): ByteSource {
+  const source: ByteSource = {
+    name,
+    size: blob.size,
+    read: async (offset, length) => {
+      checkRange(source, offset, length);
+      const bytes = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      if (bytes.length !== length) throw malformed(name, `gave ${bytes.length} of ${length} bytes at ${offset}`);
+      return bytes;
+    },
+  };
+  return source;
+}
+
+/** Files by their paths, for instance from a folder picked in a browser, as a folder. */
+export function filesFolder(name: string, files: ReadonlyMap<string, Blob>): Folder {
+  const find = (path: string): Blob => {
+    const file = files.get(path);
+    if (!file) throw new InputError(name, `no file ${quote(path)}`);
+    return file;
+  };
+  return {
+    name,
+    has: async (path) => files.has(path),
+    open: async (path) => blobSource(path, find(path)),
+    text: async (path) => find(path).text(),
+  };
+}
+
+/** The part of a tensor that a read asks for; fails when it is not inside the tensor. */
+export function checkPart(file: string, tensor: TensorInfo, offset: number, length: number): void {
+  const sound = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!sound || offset + length > tensor.byteLength)
+    throw new InputError(file, `${length} bytes at ${offset} of ${quote(tensor.name)}, which has ${tensor.byteLength}`);
+}
+
+/** The tensor of that name. */
+export function findTensor<T extends TensorInfo>(file: string, tensors: ReadonlyMap<string, T>, name: string): T {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new InputError(file, `no tensor ${quote(name)}`);
+  return tensor;
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from "node:crypto";
+import { open, readFile, rename, stat, unlink } from "node:fs/promises";
+import { dirname, resolve, sep } from "node:path";
+import { checkRange, malformed, type ByteSource, type Folder } from "../checkpoint/source.ts";
+import { InputError } from "../util/errors.ts";
+
+/** Bytes of one system call: Linux and libuv refuse 2 GiB. */
+const CHUNK = 2 ** 30;
+
+/**
+ * A file as a source of bytes. It stays open until `close()`.
+ * @throws InputError when there is no such file or it is a folder, a pipe or a device
+ */
+export async function fileSource(path: string): Promise<ByteSource & { close(): Promise<void> }> {
+  const { size } = await regularFile(path);
+  const handle = await open(path).catch((error: unknown) => Promise.reject(explain(path, error)));
+  const source = {
+    name: path,
+    size,
+    read: async (offset: number, length: number) => {
+      checkRange(source, offset, length);
+      const bytes = new Uint8Array(length); // zeros: a short read must not show old memory
+      for (let at = 0; at < length;) {
+        const { bytesRead } = await handle.read(bytes, at, Math.min(CHUNK, length - at), offset + at);
+        if (bytesRead === 0)
+          throw malformed(path, `truncated while it was read: ends at ${offset + at} instead of ${size}`);
+        at += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+  return source;
+}
+
+/** A directory as a checkpoint's folder. */
+export function directory(path: string): Folder {
+  const root = resolve(path);
+  const inside = (name: string): string => {
+    const full = resolve(root, name);
+    if (full !== root && !full.startsWith(root.endsWith(sep) ? root : root + sep))
+      throw new InputError(path, `${name} lies outside the folder`);
+    return full;
+  };
+  return {
+    name: path,
+    has: async (name) => {
+      const found = await stat(inside(name)).catch(() => undefined);
+      return found?.isFile() ?? false;
+    },
+    open: (name) => fileSource(inside(name)),
+    text: async (name) => {
+      const full = inside(name);
+      await regularFile(full);
+      return readFile(full, "utf8").catch((error: unknown) => Promise.reject(explain(full, error)));
+    },
+  };
+}
+
+/**
+ * Writes a file whole or not at all: into a temporary file beside it, to the disk, then under its name.
+ * @param content - all bytes, or pieces of them in order
+ */
+export async function writeFileAtomic(path: string, content: Uint8Array | Iterable<Uint8Array>): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const handle = await open(temporary, "wx");
+    try {
+      for (const piece of content instanceof Uint8Array ? [content] : content)
+        for (let at = 0; at < piece.length;)
+          at += (await handle.write(piece, at, Math.min(CHUNK, piece.length - at))).bytesWritten;
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw explain(path, error);
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes the new name itself survive a power cut, where the system lets a folder be synced. */
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path).catch(() => undefined);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+/** Size of a regular file; opening a pipe would wait for ever. */
+async function regularFile(path: string): Promise<{ size: number }> {
+  const found = await stat(path).catch((error: unknown) => Promise.reject(explain(path, error)));
+  if (!found.isFile())
+    throw new InputError(path, found.isDirectory() ? "is a folder, not a file" : "is not a regular file");
+  return found;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or folder",
+  ENOTDIR: "a part of the path is not a folder",
+  EISDIR: "is a folder, not a file",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space is left on the disk",
+  ENAMETOOLONG: "the name is too long",
+};
+
+/** A system error as one line; other errors stay what they are. */
+function explain(path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !("code" in error)) return error;
+  return new InputError(path, REASONS[String(error.code)] ?? error.message, { cause: error });
+}
