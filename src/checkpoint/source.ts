@@ -1,5 +1,5 @@
 import { FormatError, InputError } from "../util/errors.ts";
-import type { ByteSource } from "../util/files.ts";
+import type { ByteSource, Folder } from "../util/files.ts";
 
 export type { ByteSource, Folder } from "../util/files.ts";
 

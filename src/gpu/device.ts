@@ -1,3 +1,4 @@
+import type { Folder } from "../util/files.ts";
 import { DeviceError, DeviceLostError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
 import { BufferPool, USAGE, type GpuBuffer, type MemoryUse } from "./buffers.ts";
 import type { DeviceFacts } from "./facts.ts";
@@ -14,6 +15,8 @@ export interface Disposable {
 export interface DeviceOptions {
   /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`. */
   readonly variants?: Readonly<Record<string, string>>;
+  /** How the host opens a checkpoint's folder by its path; Node's `requestDevice` supplies it. */
+  readonly openFolder?: (path: string) => Folder;
   /** Bytes of guard band behind every buffer, which `checkGuards` inspects. For tests. */
   readonly guard?: number;
 }
@@ -29,6 +32,8 @@ export class Device {
   readonly gpu: GPUDevice;
   readonly facts: DeviceFacts;
   readonly variants: Readonly<Record<string, string>>;
+  /** The host's way from a path to a checkpoint's folder, if it has one. */
+  readonly openFolder: ((path: string) => Folder) | undefined;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #queue: CommandQueue;
@@ -37,10 +42,11 @@ export class Device {
   readonly #liveBuffers = new Map<GpuBuffer, number>();
   #lost: DeviceLostError | undefined;
 
-  constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0 }: DeviceOptions = {}) {
+  constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, openFolder }: DeviceOptions = {}) {
     this.gpu = gpu;
     this.facts = facts;
     this.variants = variants;
+    this.openFolder = openFolder;
     this.#guard = guard;
     this.#queue = new CommandQueue(gpu, facts);
     this.#pipelines = new PipelineCache(gpu);

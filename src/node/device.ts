@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import { requestDeviceFrom, type RequestOptions } from "../gpu/request.ts";
 import type { Device } from "../gpu/device.ts";
+import { directory } from "./files.ts";
 import { DeviceError } from "../util/errors.ts";
 
 export interface NodeDeviceOptions extends RequestOptions {
@@ -24,5 +25,5 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  return requestDeviceFrom(gpu, options);
+  return requestDeviceFrom(gpu, { openFolder: directory, ...options });
 }

@@ -1,10 +1,16 @@
 import { attention } from "../../kernels/attention.ts";
+import { ranges } from "../../kernels/bands.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
 import { floatType, shapeError } from "../check.ts";
 import { Tensor } from "../tensor.ts";
+import { mul } from "./binary.ts";
+import { cast } from "./cast.ts";
 import { concat } from "./concat.ts";
+import { matmul } from "./linear.ts";
 import { repeat } from "./repeat.ts";
+import { slice } from "./slice.ts";
+import { softmax } from "./softmax.ts";
 
 export interface AttentionOptions {
   /** Heads that lie side by side in the channels. */
@@ -13,7 +19,7 @@ export interface AttentionOptions {
   readonly isCausal?: boolean;
   /** Default 1 / √(channels / heads). */
   readonly scale?: number;
-  /** A second run of keys and values after the first. */
+  /** A second run of keys and values after the first; each of its batches serves n / batches neighbouring ones. */
   readonly more?: { readonly k: Tensor; readonly v: Tensor } | undefined;
 }
 
@@ -34,14 +40,17 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   if (q.shape.length !== 3) throw new ShapeError(op, `q must be [n, tokens, channels], got ${show(q.shape)}`);
   if (!Number.isInteger(headDim) || headDim % 4 !== 0) throw new ShapeError(op, `${channels} channels in ${heads} heads: a head needs a multiple of 4`);
   for (const other of more ? [k, v, more.k, more.v] : [k, v]) {
-    if (other.shape.length !== 3 || other.shape[2] !== channels || (other.shape[0] !== n && other.shape[0] !== 1))
+    const shares = other === more?.k || other === more?.v ? n % other.shape[0]! === 0 : other.shape[0] === n || other.shape[0] === 1;
+    if (other.shape.length !== 3 || other.shape[2] !== channels || !shares)
       throw shapeError(op, "keys or values do not fit the queries", other.shape, q.shape);
     if (other.dtype !== q.dtype) throw new DTypeError(op, `q is ${q.dtype} and keys or values are ${other.dtype}`);
   }
   if (k.shape[1] !== v.shape[1] || k.shape[0] !== v.shape[0]) throw shapeError(op, "k and v differ", k.shape, v.shape);
+  const scale = options.scale ?? 1 / Math.sqrt(headDim);
   return q.device.scope(() => {
     const keys = joined(k, more?.k);
     const values = joined(v, more?.v);
+    if (heads === 1 && headDim > WIDE && !isCausal) return wideHead(q, keys, values, scale);
     const y = Tensor.empty(q.device, q.shape, q.dtype);
     attention(q.device, {
       elem,
@@ -56,16 +65,53 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       y: y.view,
       sharedKeys: keys.shape[0] === 1,
       causal: isCausal,
-      scale: options.scale ?? 1 / Math.sqrt(headDim),
+      scale,
     });
     return y;
   });
+}
+
+const WIDE = 160; // channels from which a head's sums no longer fit into registers
+const BLOCK_BYTES = 2 ** 25; // scores that may exist at a time
+
+/**
+ * A single wide head (the autoencoder's 512 channels) as two products over blocks of queries: only one block of
+ * scores exists at a time, and the products run at the speed of any other.
+ */
+function wideHead(q: Tensor, k: Tensor, v: Tensor, scale: number): Tensor {
+  const [n = 0, queries = 0, channels = 0] = q.shape;
+  const keys = k.shape[1]!;
+  const rows = Math.max(16, Math.floor(BLOCK_BYTES / 4 / keys / 16) * 16);
+  const results: Tensor[] = [];
+  for (let batch = 0; batch < n; batch++) {
+    const at = k.shape[0] === 1 ? 0 : batch;
+    const own = cast(slice(q, 0, batch, batch + 1), "f32").reshape(queries, channels);
+    const [kOwn, vOwn] = [k, v].map((t) => cast(slice(t, 0, at, at + 1), "f32").reshape(keys, channels)) as [Tensor, Tensor];
+    for (const { start, length } of ranges(queries, rows))
+      results.push(
+        q.device.scope(() => {
+          const scores = matmul(mul(slice(own, 0, start, start + length), scale), kOwn, { transposeB: true });
+          return cast(matmul(softmax(scores), vOwn), q.dtype);
+        }),
+      );
+  }
+  return concat(results, 0).reshape(n, queries, channels);
 }
 
 /** Both runs of tokens one after the other. The copy costs a thousandth of the attention that follows. */
 function joined(first: Tensor, second: Tensor | undefined): Tensor {
   if (!second) return first;
   const n = Math.max(first.shape[0]!, second.shape[0]!);
-  const whole = (t: Tensor) => (t.shape[0] === n ? t : repeat(t, n));
-  return concat([whole(first), whole(second)], 1);
+  return concat([spread(first, n), spread(second, n)], 1);
+}
+
+/** Every batch as often as it takes to make n of them, copies side by side. */
+function spread(x: Tensor, n: number): Tensor {
+  const batches = x.shape[0]!;
+  if (batches === n) return x;
+  if (batches === 1) return repeat(x, n);
+  return concat(
+    Array.from({ length: batches }, (_, i) => repeat(slice(x, 0, i, i + 1), n / batches)),
+    0,
+  );
 }

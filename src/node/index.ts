@@ -1,0 +1,3 @@
+export { requestDevice, type NodeDeviceOptions } from "./device.ts";
+export { directory, fileSource, writeFileAtomic } from "./files.ts";
+export { encodePng, readImage, readMask, writePng } from "./images.ts";

@@ -1,0 +1,97 @@
+import { loadModule } from "../checkpoint/load.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import type { Folder } from "../checkpoint/source.ts";
+import type { Device } from "../gpu/device.ts";
+import { CLIPTextModel } from "../models/clip/text.ts";
+import { createTokenizer, type Tokenizer } from "../models/clip/tokenizer.ts";
+import { CLIPVisionModelWithProjection, visionConfig } from "../models/clip/vision.ts";
+import { UNet2DConditionModel } from "../models/unet/unet.ts";
+import { AutoencoderKL } from "../models/vae/vae.ts";
+import type { Module } from "../nn/module.ts";
+import { InputError } from "../util/errors.ts";
+
+export type TryOnModel = "hd" | "dc";
+
+/** Everything a try-on needs, loaded. */
+export interface TryOnComponents {
+  readonly vae: AutoencoderKL;
+  readonly textEncoder: CLIPTextModel;
+  readonly imageEncoder: CLIPVisionModelWithProjection;
+  readonly tokenizer: Tokenizer;
+  readonly garmentUnet: UNet2DConditionModel;
+  readonly tryOnUnet: UNet2DConditionModel;
+  /** scheduler_config.json and preprocessor_config.json as they stand. */
+  readonly scheduler: Record<string, unknown>;
+  readonly preprocessor: Record<string, unknown>;
+}
+
+export interface LoadOptions {
+  readonly model: TryOnModel;
+  readonly dtype: "f32" | "f16";
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+const CLIP = "clip-vit-large-patch14";
+/** Of a whole CLIPModel where one tower is wanted, and buffers that older versions saved. */
+const foreignTo = (tower: string) => (key: string) =>
+  /(^|\.)position_ids$|^logit_scale$/.test(key) || (/^(text|vision|visual)_/.test(key) && !key.startsWith(tower));
+
+/** Loads a try-on's models from a folder in the published layout. On failure what was loaded is freed. */
+export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
+  const { model, dtype, signal, onProgress } = options;
+  const unets = `ootd/ootd_${model}/checkpoint-36000`;
+  const loaded: Module[] = [];
+  let done = 0;
+  const load = async <M extends Module>(module: M, base: string, ignore?: (key: string) => boolean): Promise<M> => {
+    signal?.throwIfAborted();
+    loaded.push(module);
+    const source = await openCheckpoint(folder, base);
+    try {
+      await loadModule(device, module, source, { label: base.split("/").at(-2) ?? base, dtype, ...(ignore && { ignore }) });
+    } finally {
+      await source.close();
+    }
+    onProgress?.(++done, 5);
+    return module;
+  };
+  try {
+    const unet = async (name: string) =>
+      load(new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`)), `${unets}/${name}/diffusion_pytorch_model`);
+    const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
+    return {
+      scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
+      preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
+      tokenizer: await loadTokenizer(folder, "ootd/tokenizer"),
+      vae: await load(new AutoencoderKL(await json(folder, "ootd/vae/config.json")), "ootd/vae/diffusion_pytorch_model"),
+      textEncoder: await load(new CLIPTextModel(await json(folder, "ootd/text_encoder/config.json")), "ootd/text_encoder/model", foreignTo("text_model.")),
+      imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignTo("vis")),
+      garmentUnet: await unet("unet_garm"),
+      tryOnUnet: await unet("unet_vton"),
+    };
+  } catch (error) {
+    for (const module of loaded) module.dispose();
+    throw error;
+  }
+}
+
+/** A JSON file of the folder. @throws InputError that names the file when it is missing or is not JSON. */
+export async function json(folder: Folder, path: string): Promise<Record<string, unknown>> {
+  if (!(await folder.has(path))) throw new InputError(folder.name, `${path} is missing`);
+  try {
+    return JSON.parse(await folder.text(path)) as Record<string, unknown>;
+  } catch (error) {
+    throw new InputError(folder.name, `${path} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+async function loadTokenizer(folder: Folder, base: string): Promise<Tokenizer> {
+  const optional = async (name: string) => ((await folder.has(`${base}/${name}`)) ? json(folder, `${base}/${name}`) : undefined);
+  const tokenizerJson = await optional("tokenizer.json");
+  const config = await optional("tokenizer_config.json");
+  const specialTokens = await optional("special_tokens_map.json");
+  if (tokenizerJson) return createTokenizer({ tokenizerJson, config, specialTokens });
+  const vocab = (await json(folder, `${base}/vocab.json`)) as Record<string, number>;
+  if (!(await folder.has(`${base}/merges.txt`))) throw new InputError(folder.name, `${base}/merges.txt is missing`);
+  return createTokenizer({ vocab, merges: await folder.text(`${base}/merges.txt`), config, specialTokens });
+}

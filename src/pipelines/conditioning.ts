@@ -1,0 +1,110 @@
+import type { Device } from "../gpu/device.ts";
+import { Concat } from "../models/unet/fusion.ts";
+import type { TextKeyValues } from "../models/unet/conditioning.ts";
+import { cast, concat, slice } from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { clipPreprocess } from "../vision/clip.ts";
+import { toFloat, type RgbImage } from "../vision/image.ts";
+import { Bag } from "./bag.ts";
+import type { TryOnComponents, TryOnModel } from "./components.ts";
+import type { Trace } from "./trace.ts";
+
+export const CATEGORIES = ["upperbody", "lowerbody", "dress"] as const;
+export type Category = (typeof CATEGORIES)[number];
+
+/** What the denoising UNet reads of one garment. Nothing in it changes from step to step. */
+export interface GarmentConditioning {
+  /** Keys and values of the prompt for every cross-attention. */
+  readonly text: TextKeyValues;
+  /** Keys and values of the garment for every self-attention: [garment; zeros] with guidance, else [garment]. */
+  readonly fusion: Concat;
+  /** What a trace shows. */
+  readonly shown: ReadonlyMap<string, Tensor>;
+  dispose(): void;
+}
+
+export interface ConditioningInputs {
+  readonly components: TryOnComponents;
+  readonly device: Device;
+  readonly dtype: "f32" | "f16";
+  readonly model: TryOnModel;
+  readonly category: Category;
+  /** Already of the output's size. */
+  readonly garment: RgbImage;
+  readonly guided: boolean;
+}
+
+/**
+ * The garment's way into the try-on (arXiv 2403.01779, section 3): its CLIP embedding joins the prompt, and the
+ * garment UNet's tokens join every self-attention. With guidance the second half is the UNet's pass over an all-zero
+ * garment latent under the same prompt ("outfitting dropout").
+ */
+export async function encodeGarment(inputs: ConditioningInputs): Promise<GarmentConditioning> {
+  const { device, components, dtype } = inputs;
+  const bag = new Bag(device);
+  try {
+    const shown = new Map<string, Tensor>();
+    const prompt = encodePrompt(inputs, bag, shown);
+    const text = bag.hold(device.scope(() => components.tryOnUnet.encodeText(prompt)));
+    const latents = bag.run(() => {
+      const image = imageTensor(device, inputs.garment, dtype);
+      const mode = components.vae.encode(image).mode();
+      return inputs.guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
+    });
+    shown.set("garm_latents", latents);
+    const tokens = bag.run(() => {
+      const { garmentUnet } = components;
+      return garmentUnet.features(latents, garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt));
+    });
+    for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
+    const fusion = bag.hold(device.scope(() => new Concat(tokens)));
+    await device.flush();
+    return { text, fusion, shown, dispose: () => bag.dispose() };
+  } catch (error) {
+    bag.dispose();
+    throw error;
+  }
+}
+
+/** hd: the empty text's two tokens, the second replaced by the image embedding. dc: the category's three, the embedding appended. */
+function encodePrompt({ device, components, dtype, model, category, garment }: ConditioningInputs, bag: Bag, shown: Map<string, Tensor>): Tensor {
+  const length = model === "hd" ? 2 : 3;
+  const ids = components.tokenizer.encode(model === "hd" ? "" : category, { maxLength: length, padToMaxLength: true });
+  const pixels = clipPreprocess(garment, components.preprocessor);
+  const { embeds, hidden, prompt } = bag.run(() => {
+    const input = cast(Tensor.from(device, pixels.data, pixels.shape), dtype);
+    const { imageEmbeds } = components.imageEncoder.forward(input);
+    const { lastHiddenState } = components.textEncoder.forward(Tensor.from(device, Int32Array.from(ids), [1, length]));
+    const token = imageEmbeds.reshape(1, 1, -1);
+    const kept = model === "hd" ? slice(lastHiddenState, 1, 0, 1) : lastHiddenState;
+    return { embeds: imageEmbeds, hidden: lastHiddenState, prompt: concat([kept, token], 1) };
+  });
+  shown.set("clip.image_embeds", embeds).set("text.last_hidden_state", hidden).set("prompt_embeds", prompt);
+  return prompt;
+}
+
+/** A picture as the autoencoder takes it: [1, h, w, 3] in -1…1. */
+export function imageTensor(device: Device, image: RgbImage, dtype: "f32" | "f16"): Tensor {
+  return device.scope(() => cast(Tensor.from(device, toFloat(image), [1, image.height, image.width, 3]), dtype));
+}
+
+/** Adds a conditioning's tensors to a trace, each of the halves once per sample as the reference holds them. */
+export async function traceConditioning(trace: Trace, shown: ReadonlyMap<string, Tensor>, samples: number): Promise<void> {
+  for (const [name, tensor] of shown) {
+    if (!/^(garm_latents|spatial_attn)/.test(name)) {
+      await trace.add(name, tensor);
+      continue;
+    }
+    const halves = tensor.shape[0]!;
+    const each = Array.from({ length: halves * samples }, (_, i) => Math.floor(i / samples));
+    const spread = tensor.device.scope(() =>
+      concat(
+        each.map((i) => slice(tensor, 0, i, i + 1)),
+        0,
+      ),
+    );
+    await trace.add(name, spread);
+    spread.dispose();
+  }
+}
+

@@ -1,0 +1,87 @@
+import type { Device } from "../gpu/device.ts";
+import type { Scheduler } from "../schedulers/scheduler.ts";
+import { add, cast, concat, mul, repeat, slice, weightedSum } from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { Bag } from "./bag.ts";
+import type { TryOnComponents } from "./components.ts";
+import type { GarmentConditioning } from "./conditioning.ts";
+import { assertFinite } from "./diagnose.ts";
+import type { Trace } from "./trace.ts";
+
+export interface DenoiseInputs {
+  readonly device: Device;
+  readonly dtype: "f32" | "f16";
+  readonly components: TryOnComponents;
+  readonly conditioning: GarmentConditioning;
+  readonly scheduler: Scheduler;
+  /** [samples, h, w, 4] f32: the first sample, before the scheduler scales it, and the noise of the repaint. */
+  readonly noise: Tensor;
+  /** The masked person's latent, unscaled: [1, h, w, 4]. */
+  readonly masked: Tensor;
+  /** The whole person's latent and the mask that keeps it outside [1, h, w, 1]; none: no repaint. */
+  readonly repaint: { readonly original: Tensor; readonly mask: Tensor } | undefined;
+  readonly guided: boolean;
+  readonly guidanceScale: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStep?: ((done: number, total: number) => void) | undefined;
+  readonly trace?: Trace | undefined;
+}
+
+/**
+ * The denoising loop. With guidance each step's noise is e(zeros) + scale · (e(garment) − e(zeros)), both halves in one
+ * batch; after each step the region outside the mask is set to the original's latent at the next noise level.
+ * @returns the last latents, [samples, h, w, 4] f32, the caller's to dispose of
+ */
+export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
+  const { device, scheduler, noise, signal, onStep, trace } = inputs;
+  const bag = new Bag(device);
+  try {
+    const { timesteps } = scheduler;
+    const unet = inputs.components.tryOnUnet;
+    const time = bag.hold(device.scope(() => unet.encodeTime(timesteps).keep()));
+    const halves = inputs.guided ? 2 : 1;
+    const samples = noise.shape[0]!;
+    const masked = bag.run(() => repeat(cast(inputs.masked, inputs.dtype), halves * samples));
+    await trace?.add("vton_latents", masked);
+    let latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
+    for (const [i, timestep] of timesteps.entries()) {
+      signal?.throwIfAborted();
+      const predict = () => {
+        const scaled = cast(scheduler.scaleModelInput(latents, i), inputs.dtype);
+        const input = concat([repeat(scaled, halves), masked], 3);
+        return cast(unet.forward(input, time.at(i), inputs.conditioning.text, { fusion: inputs.conditioning.fusion }), "f32");
+      };
+      const predicted = bag.run(predict);
+      const next = bag.run(() => repainted(scheduler.step(guide(predicted, inputs), i, latents), inputs, i));
+      await trace?.add(`noise_pred.${i}`, predicted);
+      await assertFinite(next, `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`, unet, () => device.scope(predict));
+      bag.drop(predicted);
+      bag.drop(latents);
+      latents = next;
+      await trace?.add(`latents.${i}`, latents);
+      onStep?.(i + 1, timesteps.length);
+    }
+    return bag.release(latents);
+  } finally {
+    bag.dispose();
+  }
+}
+
+/** e(zeros) + scale · (e(garment) − e(zeros)) of the batch [garment…; zeros…]. */
+function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Tensor {
+  if (!guided) return predicted;
+  const n = predicted.shape[0]! / 2;
+  return weightedSum([
+    [guidanceScale, slice(predicted, 0, 0, n)],
+    [1 - guidanceScale, slice(predicted, 0, n, 2 * n)],
+  ]);
+}
+
+/** mask · latents + (1 − mask) · original at the noise level of the next step (after the last step: without noise). */
+function repainted(latents: Tensor, { repaint, scheduler, noise, components }: DenoiseInputs, index: number): Tensor {
+  if (!repaint) return latents;
+  const clean = mul(repaint.original, components.vae.config.scaling_factor);
+  const next = scheduler.timesteps[index + 1];
+  const kept = next === undefined ? clean : scheduler.addNoise(repeat(clean, noise.shape[0]!), noise, next);
+  return add(kept, mul(add(latents, mul(kept, -1)), repaint.mask));
+}
