@@ -1,0 +1,72 @@
+import { InputError } from "../util/errors.ts";
+import { DDIMScheduler } from "./ddim.ts";
+import { DDPMScheduler } from "./ddpm.ts";
+import { DPMSolverMultistepScheduler } from "./dpm_solver.ts";
+import { EulerDiscreteScheduler } from "./euler.ts";
+import { EulerAncestralDiscreteScheduler } from "./euler_ancestral.ts";
+import { HeunDiscreteScheduler } from "./heun.ts";
+import { LCMScheduler } from "./lcm.ts";
+import type { SchedulerConfig } from "./options.ts";
+import { PNDMScheduler } from "./pndm.ts";
+import type { NoiseSource, Scheduler } from "./scheduler.ts";
+import { UniPCMultistepScheduler } from "./unipc.ts";
+
+export type { NoiseSource, Scheduler } from "./scheduler.ts";
+
+const CLASSES = {
+  UniPCMultistepScheduler,
+  DDIMScheduler,
+  PNDMScheduler,
+  EulerDiscreteScheduler,
+  EulerAncestralDiscreteScheduler,
+  DPMSolverMultistepScheduler,
+  HeunDiscreteScheduler,
+  DDPMScheduler,
+  LCMScheduler,
+} as const satisfies Record<string, new (config: SchedulerConfig, source?: NoiseSource) => Scheduler>;
+
+/**
+ * Builds the scheduler that a diffusers `scheduler_config.json` describes: its `_class_name`, with diffusers' defaults
+ * for absent options.
+ * @throws InputError for an unknown class, and for options that are not implemented
+ */
+export function createScheduler(config: SchedulerConfig, source: NoiseSource = {}): Scheduler {
+  const name = config["_class_name"];
+  if (typeof name !== "string" || !Object.hasOwn(CLASSES, name))
+    throw new InputError(
+      "createScheduler",
+      `_class_name is ${JSON.stringify(name)}; known: ${Object.keys(CLASSES).join(", ")}`,
+    );
+  return new CLASSES[name as keyof typeof CLASSES](config, source);
+}
+
+/** Short names, each with the class and the options that it stands for. */
+export const SCHEDULER_NAMES = {
+  unipc: { _class_name: "UniPCMultistepScheduler" },
+  ddim: { _class_name: "DDIMScheduler" },
+  pndm: { _class_name: "PNDMScheduler", skip_prk_steps: true },
+  euler: { _class_name: "EulerDiscreteScheduler" },
+  "euler-ancestral": { _class_name: "EulerAncestralDiscreteScheduler" },
+  "dpmpp-2m": { _class_name: "DPMSolverMultistepScheduler", algorithm_type: "dpmsolver++", solver_order: 2 },
+  "dpmpp-2m-sde": { _class_name: "DPMSolverMultistepScheduler", algorithm_type: "sde-dpmsolver++", solver_order: 2 },
+  heun: { _class_name: "HeunDiscreteScheduler" },
+  ddpm: { _class_name: "DDPMScheduler" },
+  lcm: { _class_name: "LCMScheduler" },
+} as const satisfies Record<string, SchedulerConfig & { readonly _class_name: keyof typeof CLASSES }>;
+
+export type SchedulerName = keyof typeof SCHEDULER_NAMES;
+
+/**
+ * The try-on's scheduler: built from the checkpoint's values whatever class they name. UniPC ends at the smallest
+ * training σ, as the diffusers release does that the published try-on runs on.
+ * @throws InputError for an unknown name
+ */
+export function tryonScheduler(config: SchedulerConfig, name = "unipc", source: NoiseSource = {}): Scheduler {
+  if (!Object.hasOwn(SCHEDULER_NAMES, name))
+    throw new InputError(
+      "scheduler",
+      `no scheduler ${JSON.stringify(name)}; known: ${Object.keys(SCHEDULER_NAMES).join(", ")}`,
+    );
+  const ending = name === "unipc" ? { final_sigmas_type: "sigma_min" } : {};
+  return createScheduler({ ...config, ...SCHEDULER_NAMES[name as SchedulerName], ...ending }, source);
+}
