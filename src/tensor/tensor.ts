@@ -60,6 +60,13 @@ export class Tensor {
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
   }
 
+  /** Copies bytes that already are elements of `dtype`. */
+  static fromBytes(device: Device, bytes: Uint8Array, shape: Shape, dtype: DType): Tensor {
+    const needed = count(shape) * BYTES[dtype];
+    if (bytes.length !== needed) throw new ShapeError("Tensor.fromBytes", `${bytes.length} bytes for ${show(shape)} of ${dtype}`);
+    return new Tensor(device, { view: device.upload(bytes), users: 0 }, [...shape], dtype, false);
+  }
+
   static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
     const view = device.upload(new Uint8Array(count(shape) * BYTES[dtype]));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);

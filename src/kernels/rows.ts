@@ -1,0 +1,93 @@
+import type { Device } from "../gpu/device.ts";
+import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
+import { defineKernel, type View } from "../gpu/kernel.ts";
+import { rowBands, slice } from "./bands.ts";
+import type { KernelEntry } from "./entry.ts";
+import layerNormSource from "./layer_norm.wgsl";
+import index from "./lib/index.wgsl";
+import reduceSubgroup from "./lib/reduce_subgroup.wgsl";
+import reduceWorkgroup from "./lib/reduce_workgroup.wgsl";
+import softmaxSource from "./softmax.wgsl";
+
+// Kernels in which one workgroup owns a row. The subgroup form needs no barrier: its workgroup is one subgroup.
+
+export const reducers = {
+  subgroup: { "lib/index.wgsl": index, "lib/reduce_subgroup.wgsl": reduceSubgroup },
+  workgroup: { "lib/index.wgsl": index, "lib/reduce_workgroup.wgsl": reduceWorkgroup },
+} as const;
+
+export type ReduceVariant = keyof typeof reducers;
+
+/** Chooses how a row is reduced, and how many threads do it. */
+export function planReduce(facts: DeviceFacts, forced?: string): { variant: ReduceVariant; WG: number } {
+  const lanes = facts.subgroupSize;
+  if (lanes !== undefined && forced !== "workgroup") return { variant: "subgroup", WG: lanes };
+  return { variant: "workgroup", WG: 64 };
+}
+
+const layerNorms = (["subgroup", "workgroup"] as const).map((variant) =>
+  defineKernel({
+    name: `layer_norm_${variant}`,
+    files: { ...reducers[variant], "layer_norm.wgsl": layerNormSource },
+    spec: { elem: "f32", WG: 8 },
+    params: { vectors: "u32", eps: "f32" },
+    bind: { x: "read", weight: "read", bias: "read", y: "read_write" },
+  }),
+);
+
+const softmaxes = (["subgroup", "workgroup"] as const).map((variant) =>
+  defineKernel({
+    name: `softmax_${variant}`,
+    files: { ...reducers[variant], "softmax.wgsl": softmaxSource },
+    spec: { elem: "f32", WG: 8 },
+    params: { length: "u32" },
+    bind: { x: "read", y: "read_write" },
+  }),
+);
+
+/** Specs of a pair of kernels [subgroup, workgroup]. */
+export const reduceSpecs = (i: number) =>
+  ["f32", "f16"].flatMap((elem) => (i === 0 ? [4, 8, 16, 32, 64] : [64]).map((WG) => ({ elem, WG })));
+
+export const rowEntries: readonly KernelEntry[] = [layerNorms, softmaxes].flatMap((pair) =>
+  pair.map((kernel, i) => ({ kernel, specs: reduceSpecs(i), ...(i === 0 && { needs: ["subgroups"] }) })),
+);
+
+/** Normalises each row of `channels` (a multiple of 4), then scales and shifts. */
+export function layerNorm(
+  device: Device,
+  call: { x: View; weight: View; bias: View; y: View; rows: number; channels: number; eps: number; elem: "f32" | "f16" },
+): void {
+  const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
+  const kernel = layerNorms[variant === "subgroup" ? 0 : 1]!;
+  for (const band of bands(device.facts.limits, call.rows, call.channels, call.elem)) {
+    device.run(kernel, {
+      spec: { elem: call.elem, WG },
+      params: { vectors: call.channels / 4, eps: call.eps },
+      bind: { x: band.of(call.x), weight: call.weight, bias: call.bias, y: band.of(call.y) },
+      groups: band.rows,
+    });
+  }
+}
+
+/** Softmax of each row. */
+export function softmax(device: Device, call: { x: View; y: View; rows: number; length: number; elem: "f32" | "f16" }): void {
+  const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
+  const kernel = softmaxes[variant === "subgroup" ? 0 : 1]!;
+  for (const band of bands(device.facts.limits, call.rows, call.length, call.elem)) {
+    device.run(kernel, {
+      spec: { elem: call.elem, WG },
+      params: { length: call.length },
+      bind: { x: band.of(call.x), y: band.of(call.y) },
+      groups: band.rows,
+    });
+  }
+}
+
+function bands(limits: DeviceLimits, rows: number, length: number, elem: "f32" | "f16") {
+  const bytes = length * (elem === "f16" ? 2 : 4);
+  return rowBands(limits, rows, bytes).map(({ start, length: n }) => ({
+    rows: n,
+    of: (view: View) => slice(view, start * bytes, n * bytes),
+  }));
+}

@@ -1,0 +1,51 @@
+import { binaryNumber, binaryStrided, binarySuffix, type BinaryOp } from "../../kernels/binary.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { broadcastShape, count, sameShape, show, stridesOf, type Shape } from "../../util/shape.ts";
+import { floatType, sameType } from "../check.ts";
+import { Tensor } from "../tensor.ts";
+
+function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
+  if (typeof b === "number") {
+    const y = Tensor.empty(a.device, a.shape, a.dtype);
+    binaryNumber(a.device, { op, elem: floatType(op, a), a: a.view, y: y.view, count: a.size }, b);
+    return y;
+  }
+  const elem = sameType(op, ["a", "b"], a, b);
+  const shape = broadcastShape(op, a.shape, b.shape);
+  if (shape.length > 5) throw new ShapeError(op, `${show(shape)} has more than five dimensions`);
+  const y = Tensor.empty(a.device, shape, a.dtype);
+  const call = { op, elem, y: y.view, count: y.size };
+  if (isSuffix(b.shape, shape) && sameShape(a.shape, shape)) binarySuffix(a.device, { ...call, a: a.view }, b.view, b.size);
+  else if (isSuffix(a.shape, shape) && sameShape(b.shape, shape))
+    binarySuffix(a.device, { ...call, a: b.view, swap: true }, a.view, a.size);
+  else binaryStrided(a.device, { ...call, a: a.view }, b.view, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
+  return y;
+}
+
+/** Whether a shape, its leading ones aside, is the end of another, so that it repeats without gaps in whole vectors. */
+function isSuffix(small: Shape, whole: Shape): boolean {
+  const core = small.slice(small.findIndex((size) => size !== 1) === -1 ? small.length : small.findIndex((size) => size !== 1));
+  if (!sameShape(core, whole.slice(whole.length - core.length))) return false;
+  return count(core) === count(whole) || count(core) % 4 === 0;
+}
+
+/** Strides of a shape inside the one it broadcasts to: 0 where it repeats. */
+function broadcastStrides(shape: Shape, whole: Shape): number[] {
+  const own = stridesOf(shape);
+  const offset = whole.length - shape.length;
+  return whole.map((_, i) => (i < offset || shape[i - offset] === 1 ? 0 : own[i - offset]!));
+}
+
+/** a + b, broadcasting as PyTorch does. @throws ShapeError, DTypeError */
+export const add = (a: Tensor, b: Tensor | number): Tensor => binary("add", a, b);
+/** a - b, broadcasting. */
+export const sub = (a: Tensor, b: Tensor | number): Tensor => binary("sub", a, b);
+/** a · b, element by element, broadcasting. */
+export const mul = (a: Tensor, b: Tensor | number): Tensor => binary("mul", a, b);
+/** a / b, broadcasting. */
+export const div = (a: Tensor, b: Tensor | number): Tensor => binary("div", a, b);
+
+/** Every element brought into min … max. */
+export function clamp(x: Tensor, min: number, max: number): Tensor {
+  return x.device.scope(() => binary("min", binary("max", x, min), max));
+}

@@ -1,0 +1,26 @@
+import { stridedCopy } from "../../kernels/strided_copy.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { axis, count, show } from "../../util/shape.ts";
+import { Tensor } from "../tensor.ts";
+
+/**
+ * Entries start … end - 1 along a dimension, as a copy.
+ * @throws ShapeError when they do not lie inside
+ */
+export function slice(x: Tensor, dim: number, start: number, end: number): Tensor {
+  const at = axis("slice", dim, x.shape.length);
+  const size = x.shape[at]!;
+  if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= size))
+    throw new ShapeError("slice", `${start} to ${end} of dimension ${at} of ${show(x.shape)}`);
+  if (start === 0 && end === size) return x.reshape(...x.shape);
+  const y = Tensor.empty(x.device, x.shape.with(at, end - start), x.dtype);
+  const inner = count(x.shape.slice(at + 1));
+  const run = (end - start) * inner;
+  stridedCopy(
+    x.device,
+    [count(x.shape.slice(0, at)), run],
+    { view: x.view, elem: x.dtype, first: start * inner, strides: [size * inner, 1] },
+    { view: y.view, elem: y.dtype, first: 0, strides: [run, 1] },
+  );
+  return y;
+}
