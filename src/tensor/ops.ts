@@ -1,4 +1,5 @@
 // Every op, as the public `ops`.
+export { packWeight } from "./ops/pack.ts";
 export { scaledDotProductAttention } from "./ops/attention.ts";
 export { add, clamp, div, mul, sub } from "./ops/binary.ts";
 export { cast } from "./ops/cast.ts";
