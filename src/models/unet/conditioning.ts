@@ -1,0 +1,73 @@
+import { Bundle } from "../../nn/bundle.ts";
+import type { KeyValues } from "../../nn/attention.ts";
+import type { Module } from "../../nn/module.ts";
+import { slice } from "../../tensor/ops.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { InputError } from "../../util/errors.ts";
+import type { Fusion } from "./fusion.ts";
+
+/** What every block of a UNet is given besides the image. */
+export interface Conditioning {
+  readonly time: StepShifts;
+  readonly text: TextKeyValues;
+  readonly fusion: Fusion;
+}
+
+/** The shifts of one step, or of one batch: what each resnet adds between its convolutions. */
+export interface StepShifts {
+  /** [n or 1, c] of a resnet. */
+  of(resnet: Module): Tensor;
+}
+
+/** Every resnet's time shift for a list of timesteps, computed before the first step. */
+export class TimeShifts extends Bundle {
+  /** How many timesteps there are. */
+  readonly length: number;
+  readonly #shifts: ReadonlyMap<Module, Tensor>;
+
+  /** @param shifts [timesteps, c] of each resnet */
+  constructor(device: Device, length: number, shifts: ReadonlyMap<Module, Tensor>) {
+    super(device, [...shifts.values()]);
+    this.length = length;
+    this.#shifts = shifts;
+  }
+
+  /** The shifts of timestep `index`, for a batch of any size. */
+  at(index: number): StepShifts {
+    if (!Number.isInteger(index) || index < 0 || index >= this.length)
+      throw new InputError("TimeShifts", `step ${index} of ${this.length}`);
+    return { of: (resnet) => (this.length === 1 ? this.#of(resnet) : slice(this.#of(resnet), 0, index, index + 1)) };
+  }
+
+  /** The shifts for a batch of `length` images, the i-th of which is at timestep i. */
+  perSample(): StepShifts {
+    return { of: (resnet) => this.#of(resnet) };
+  }
+
+  #of(resnet: Module): Tensor {
+    const shift = this.#shifts.get(resnet);
+    if (!shift) throw new InputError("TimeShifts", "made by another UNet");
+    return shift;
+  }
+}
+
+/** Keys and values of a text in every cross-attention, computed once. */
+export class TextKeyValues extends Bundle {
+  readonly #keysValues: ReadonlyMap<Module, KeyValues>;
+
+  /** @param keysValues [n or 1, t, c] of each transformer block */
+  constructor(device: Device, keysValues: ReadonlyMap<Module, KeyValues>) {
+    super(
+      device,
+      [...keysValues.values()].flatMap(({ k, v }) => [k, v]),
+    );
+    this.#keysValues = keysValues;
+  }
+
+  of(block: Module): KeyValues {
+    const keysValues = this.#keysValues.get(block);
+    if (!keysValues) throw new InputError("TextKeyValues", "made by another UNet");
+    return keysValues;
+  }
+}

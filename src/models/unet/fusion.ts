@@ -1,0 +1,105 @@
+import type { Attention, KeyValues } from "../../nn/attention.ts";
+import type { LayerNorm } from "../../nn/norm.ts";
+import { concat, repeat, slice } from "../../tensor/ops.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { show } from "../../util/shape.ts";
+
+/** What a fusion sees of a transformer block. */
+export interface FusedBlock {
+  /** Position among the UNet's transformer blocks, in the order in which they run. */
+  readonly index: number;
+  readonly norm1: LayerNorm;
+  readonly attn1: Attention;
+}
+
+/**
+ * What a transformer block's self-attention does. Given the block's tokens before norm1, [n, t, c], it returns the
+ * attention's output (through to_out) plus those tokens, of the same shape. One object is one strategy: it may read
+ * other tokens, weigh them, or keep them. It runs inside the block's memory scope: tensors that must outlive the call
+ * are `keep()`-ed, and disposed of by the object that kept them.
+ */
+export interface Fusion {
+  selfAttention(block: FusedBlock, tokens: Tensor): Tensor;
+}
+
+/** The plain network: tokens read themselves. */
+export const selfOnly: Fusion = {
+  selfAttention: ({ norm1, attn1 }, tokens) => attn1.forward(norm1.forward(tokens), { residual: tokens }),
+};
+
+/** The plain network, remembering what every block took. */
+export class Capture implements Fusion {
+  /** [n, t, c] of each block that ran, at its index. The capture's own until `dispose()`. */
+  readonly tokens: Tensor[] = [];
+
+  selfAttention(block: FusedBlock, tokens: Tensor): Tensor {
+    this.tokens[block.index] = tokens.keep();
+    return selfOnly.selfAttention(block, tokens);
+  }
+
+  dispose(): void {
+    for (const tokens of this.tokens) tokens?.dispose();
+    this.tokens.length = 0;
+  }
+}
+
+/**
+ * OOTDiffusion's outfitting fusion (Xu et al. 2024, arXiv 2403.01779, section 3.2): tokens read themselves and the
+ * garment's tokens at the same block. The published code runs attention over [own; garment] with queries from both
+ * and drops the garment's half of the result; with the block's own queries alone the kept half is the same. norm1
+ * works on single tokens, so the garment's keys and values do not depend on the step: they are computed when a block
+ * first asks, and kept.
+ */
+export class Concat implements Fusion {
+  readonly #garment: readonly Tensor[];
+  readonly #keysValues = new Map<FusedBlock, { readonly batch: number; readonly kept: KeyValues }>();
+
+  /**
+   * @param garment the garment UNet's tokens before norm1 at each block, [m, t', c] (`features`). They stay the
+   * caller's, and are read until every block ran once. A batch of n, of which m is a divisor, gives each garment to
+   * n / m neighbours: two guidance halves serve two halves of any number of samples.
+   */
+  constructor(garment: readonly Tensor[]) {
+    this.#garment = garment;
+  }
+
+  /** `tokens` [n, t, c] → the same shape. */
+  selfAttention(block: FusedBlock, tokens: Tensor): Tensor {
+    const more = this.#of(block, tokens);
+    return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
+  }
+
+  /** Frees the keys and values. The next call computes them again. */
+  dispose(): void {
+    for (const { kept } of this.#keysValues.values()) for (const tensor of [kept.k, kept.v]) tensor.dispose();
+    this.#keysValues.clear();
+  }
+
+  #of(block: FusedBlock, tokens: Tensor): KeyValues {
+    const batch = tokens.shape[0]!;
+    const known = this.#keysValues.get(block);
+    if (known?.batch === batch) return known.kept;
+    const garment = this.#garment[block.index];
+    if (!garment)
+      throw new ShapeError("Concat", `block ${block.index} has no garment tokens: ${this.#garment.length} blocks were captured`);
+    const [m = 0, , channels] = garment.shape;
+    if (channels !== tokens.shape[2] || (m !== 1 && batch % m !== 0))
+      throw new ShapeError("Concat", `block ${block.index}: ${show(garment.shape)} does not serve ${show(tokens.shape)}`);
+    const kept = tokens.device.scope(() => {
+      const { k, v } = block.attn1.keysValues(block.norm1.forward(garment));
+      const times = m === 1 ? 1 : batch / m; // the attention itself shares a batch of one
+      return { k: repeatEach(k, times).keep(), v: repeatEach(v, times).keep() };
+    });
+    for (const tensor of known ? [known.kept.k, known.kept.v] : []) tensor.dispose();
+    this.#keysValues.set(block, { batch, kept });
+    return kept;
+  }
+}
+
+/** [m, t, c] → [m · times, t, c], copies of one entry side by side. */
+function repeatEach(x: Tensor, times: number): Tensor {
+  if (times === 1) return x;
+  const entries = Array.from({ length: x.shape[0]! }, (_, i) => repeat(slice(x, 0, i, i + 1), times));
+  return concat(entries, 0);
+}

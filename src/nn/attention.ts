@@ -1,0 +1,54 @@
+import { scaledDotProductAttention } from "../tensor/ops.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Linear } from "./linear.ts";
+import { Module } from "./module.ts";
+
+/** Projected keys and values, each [n, t, c]; n may be 1 where the queries have more. */
+export interface KeyValues {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** Channels of what keys and values are made from; the queries' channels unless given. */
+  readonly context?: number;
+  /** Whether the projections to queries, keys and values have a bias. */
+  readonly bias?: boolean;
+}
+
+/** Multi-head attention (Vaswani et al. 2017, arXiv 1706.03762), its parts open so that keys and values can be kept. */
+export class Attention extends Module {
+  readonly to_q: Linear;
+  readonly to_k: Linear;
+  readonly to_v: Linear;
+  readonly to_out: readonly [Linear, undefined]; // to_out.1 is dropout: no weights
+  readonly #heads: number;
+
+  constructor(channels: number, { heads, context = channels, bias = false }: AttentionOptions) {
+    super();
+    this.to_q = new Linear(channels, channels, { bias });
+    this.to_k = new Linear(context, channels, { bias });
+    this.to_v = new Linear(context, channels, { bias });
+    this.to_out = [new Linear(channels, channels), undefined];
+    this.#heads = heads;
+  }
+
+  /** `context` [n, t, context channels] → its keys and values, [n, t, c] each. */
+  keysValues(context: Tensor): KeyValues {
+    return { k: this.to_k.forward(context), v: this.to_v.forward(context) };
+  }
+
+  /**
+   * Queries from `x` [n, tq, c] read `keysValues`, and `more` after them → to_out(attention) + residual, [n, tq, c].
+   * By default `x` reads itself.
+   */
+  forward(
+    x: Tensor,
+    { keysValues = this.keysValues(x), more, residual }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
+  ): Tensor {
+    const options = { heads: this.#heads, ...(more && { more }) };
+    const read = scaledDotProductAttention(this.to_q.forward(x), keysValues.k, keysValues.v, options);
+    return this.to_out[0].forward(read, residual ? { residual } : {});
+  }
+}
