@@ -51,7 +51,7 @@ export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
     size: bytes.length,
     read: async (offset, length) => {
       checkRange(source, offset, length);
-      return bytes.slice(offset, offset + length) as Uint8Array<ArrayBuffer>;
+      return new Uint8Array(bytes.subarray(offset, offset + length)); // a Buffer's own slice() would not copy
     },
   };
   return source;

@@ -34,6 +34,8 @@ export class Device {
   readonly variants: Readonly<Record<string, string>>;
   /** The host's way from a path to a checkpoint's folder, if it has one. */
   readonly openFolder: ((path: string) => Folder) | undefined;
+  /** Sixteen bytes to bind where a kernel reads nothing. */
+  readonly nothing: View;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #queue: CommandQueue;
@@ -51,6 +53,8 @@ export class Device {
     this.#queue = new CommandQueue(gpu, facts);
     this.#pipelines = new PipelineCache(gpu);
     this.#pool = new BufferPool((bytes) => this.#create(bytes), facts.limits.maxBufferSize);
+    const spare = gpu.createBuffer({ size: 256 + guard, usage: USAGE.STORAGE });
+    this.nothing = { buffer: { id: 0, gpu: spare, bytes: 256, lastUse: -1 }, offset: 0, bytes: 16 };
     void gpu.lost.then(({ reason, message }) => {
       const retryable = reason !== "destroyed";
       this.#lost = new DeviceLostError("device", message ? message.split("\n")[0]! : `lost (${reason})`, retryable);

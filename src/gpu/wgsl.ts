@@ -5,12 +5,13 @@ export type Spec = Readonly<Record<string, SpecValue>>;
 
 const BLOCK = /^\/\/!spec\n([\s\S]*?)^\/\/!end$/m;
 const LINE = /^(const|alias) (\w+)(?:: (u32|i32|f32|bool))? = ([^;]+);/gm;
+const TYPE = /^(?:f32|f16|u32|i32|vec4<(?:f32|f16|u32|i32)>)$/;
 const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_invocation_id)/;
 
 function literal(kernel: string, name: string, type: string | undefined, value: SpecValue): string {
   const wrong = () => new KernelError(kernel, `spec constant ${name} is ${type ?? "a type"}, got ${JSON.stringify(value)}`);
   if (type === undefined) {
-    if (value !== "f32" && value !== "f16" && value !== "u32" && value !== "i32") throw wrong();
+    if (typeof value !== "string" || !TYPE.test(value)) throw wrong();
     return value;
   }
   if (type === "bool") {
@@ -37,7 +38,7 @@ export function specialise(kernel: string, files: readonly string[], spec: Spec)
     const lines = block.replace(LINE, (_line, keyword: string, name: string, type: string | undefined, initial: string) => {
       unknown.delete(name);
       const value = spec[name] === undefined ? initial : literal(kernel, name, type, spec[name]);
-      f16 ||= value === "f16";
+      f16 ||= value.includes("f16");
       return `${keyword} ${name}${type ? `: ${type}` : ""} = ${value};`;
     });
     return `//\n${lines}//`;

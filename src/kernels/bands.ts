@@ -36,9 +36,12 @@ export const alignedRows = (limits: DeviceLimits, rowBytes: number): number => {
 };
 
 /** Splits `rows` rows of `rowBytes` into bands that one binding can hold, each starting where a binding may start. */
-export function rowBands(limits: DeviceLimits, rows: number, rowBytes: number): Range[] {
-  const unit = alignedRows(limits, rowBytes);
-  const most = Math.floor(limits.maxStorageBufferBindingSize / rowBytes / unit) * unit;
+export const rowBands = (limits: DeviceLimits, rows: number, rowBytes: number): Range[] => bandsOf(limits, rows, [rowBytes]);
+
+/** The same for several tensors cut at the same rows, each with its own bytes a row. */
+export function bandsOf(limits: DeviceLimits, rows: number, rowBytes: readonly number[]): Range[] {
+  const unit = Math.max(...rowBytes.map((bytes) => alignedRows(limits, bytes))); // powers of two: the largest serves all
+  const most = Math.floor(limits.maxStorageBufferBindingSize / Math.max(...rowBytes) / unit) * unit;
   return ranges(rows, Math.max(unit, most));
 }
 

@@ -1,16 +1,20 @@
 // Every op, as the public `ops`.
-export { packWeight } from "./ops/pack.ts";
 export { scaledDotProductAttention } from "./ops/attention.ts";
 export { add, clamp, div, mul, sub } from "./ops/binary.ts";
 export { cast } from "./ops/cast.ts";
 export { concat } from "./ops/concat.ts";
 export { conv2d } from "./ops/conv2d.ts";
+export { embedding } from "./ops/embedding.ts";
+export { geglu } from "./ops/geglu.ts";
 export { linear, matmul } from "./ops/linear.ts";
+export { nonFinite } from "./ops/non_finite.ts";
 export { groupNorm, layerNorm } from "./ops/norm.ts";
 export { packWeight } from "./ops/pack.ts";
 export { permute } from "./ops/permute.ts";
 export { repeat } from "./ops/repeat.ts";
+export { avgPool2d, interpolate, maxPool2d } from "./ops/resample.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
+export { timestepEmbedding } from "./ops/timestep_embedding.ts";
 export { exp, gelu, geluTanh, quickGelu, relu, sigmoid, silu, tanh } from "./ops/unary.ts";
 export { weightedSum } from "./ops/weighted_sum.ts";

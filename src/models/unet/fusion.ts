@@ -1,6 +1,5 @@
 import type { Attention, KeyValues } from "../../nn/attention.ts";
 import type { LayerNorm } from "../../nn/norm.ts";
-import { concat, repeat, slice } from "../../tensor/ops.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
@@ -53,12 +52,12 @@ export class Capture implements Fusion {
  */
 export class Concat implements Fusion {
   readonly #garment: readonly Tensor[];
-  readonly #keysValues = new Map<FusedBlock, { readonly batch: number; readonly kept: KeyValues }>();
+  readonly #keysValues = new Map<FusedBlock, KeyValues>();
 
   /**
    * @param garment the garment UNet's tokens before norm1 at each block, [m, t', c] (`features`). They stay the
-   * caller's, and are read until every block ran once. A batch of n, of which m is a divisor, gives each garment to
-   * n / m neighbours: two guidance halves serve two halves of any number of samples.
+   * caller's, and are read until every block ran once. In a batch of n each of the m garments serves n / m
+   * neighbours: two guidance halves serve two halves of any number of samples.
    */
   constructor(garment: readonly Tensor[]) {
     this.#garment = garment;
@@ -66,40 +65,28 @@ export class Concat implements Fusion {
 
   /** `tokens` [n, t, c] → the same shape. */
   selfAttention(block: FusedBlock, tokens: Tensor): Tensor {
-    const more = this.#of(block, tokens);
+    let more = this.#keysValues.get(block);
+    if (!more) {
+      more = this.#project(block, tokens);
+      this.#keysValues.set(block, more);
+    }
     return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
   }
 
-  /** Frees the keys and values. The next call computes them again. */
+  /** Frees the keys and values. */
   dispose(): void {
-    for (const { kept } of this.#keysValues.values()) for (const tensor of [kept.k, kept.v]) tensor.dispose();
+    for (const { k, v } of this.#keysValues.values()) for (const tensor of [k, v]) tensor.dispose();
     this.#keysValues.clear();
   }
 
-  #of(block: FusedBlock, tokens: Tensor): KeyValues {
-    const batch = tokens.shape[0]!;
-    const known = this.#keysValues.get(block);
-    if (known?.batch === batch) return known.kept;
-    const garment = this.#garment[block.index];
+  #project(block: FusedBlock, tokens: Tensor): KeyValues {
+    const { index, norm1, attn1 } = block;
+    const garment = this.#garment[index];
     if (!garment)
-      throw new ShapeError("Concat", `block ${block.index} has no garment tokens: ${this.#garment.length} blocks were captured`);
-    const [m = 0, , channels] = garment.shape;
-    if (channels !== tokens.shape[2] || (m !== 1 && batch % m !== 0))
-      throw new ShapeError("Concat", `block ${block.index}: ${show(garment.shape)} does not serve ${show(tokens.shape)}`);
-    const kept = tokens.device.scope(() => {
-      const { k, v } = block.attn1.keysValues(block.norm1.forward(garment));
-      const times = m === 1 ? 1 : batch / m; // the attention itself shares a batch of one
-      return { k: repeatEach(k, times).keep(), v: repeatEach(v, times).keep() };
-    });
-    for (const tensor of known ? [known.kept.k, known.kept.v] : []) tensor.dispose();
-    this.#keysValues.set(block, { batch, kept });
-    return kept;
+      throw new ShapeError("Concat", `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`);
+    if (garment.shape[2] !== tokens.shape[2] || tokens.shape[0]! % garment.shape[0]! !== 0)
+      throw new ShapeError("Concat", `block ${index}: ${show(garment.shape)} does not serve ${show(tokens.shape)}`);
+    const { k, v } = tokens.device.scope(() => attn1.keysValues(norm1.forward(garment)));
+    return { k: k.keep(), v: v.keep() };
   }
-}
-
-/** [m, t, c] → [m · times, t, c], copies of one entry side by side. */
-function repeatEach(x: Tensor, times: number): Tensor {
-  if (times === 1) return x;
-  const entries = Array.from({ length: x.shape[0]! }, (_, i) => repeat(slice(x, 0, i, i + 1), times));
-  return concat(entries, 0);
 }

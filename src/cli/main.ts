@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+import { EXIT, explain, type ExitCode } from "./errors.ts";
+import { packageInfo } from "./package.ts";
+import type { TryOnArguments } from "./try-on.ts";
+
+// Each command loads its own modules: a mistake on the command line is answered before any of the library is read.
+function program(): Command {
+  const toile = new Command("toile")
+    .description("Virtual try-on and diffusion models on WebGPU")
+    .version(packageInfo().version)
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} }); // `run` says it, on one line
+  toile
+    .command("try-on")
+    .description("dress the person of one picture in the garment of another")
+    .option("--person <file>", "picture of a person (png, jpeg or webp)")
+    .option("--garment <file>", "picture of a garment")
+    .option("--mask <file>", "where the garment may go: white on black, any size")
+    .option("--model <name>", "hd: half-body model, tops only; dc: full-body model", "hd")
+    .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
+    .option("--checkpoints <dir>", "folder with ootd/ and clip-vit-large-patch14/ (default: the small one shipped)")
+    .option("--width <pixels>", "width of the result, a multiple of 8", "768")
+    .option("--height <pixels>", "height of the result, a multiple of 8", "1024")
+    .option("--steps <n>", "denoising steps", "20")
+    .option("--scale <x>", "how strongly the result follows the garment; below 1: no guidance, half the time", "2.0")
+    .option("--samples <n>", "pictures to make", "1")
+    .option("--seed <n>", "-1: draw one, and say which", "-1")
+    .option("--scheduler <name>", "unipc, ddim, pndm, euler, euler-ancestral, dpmpp-2m, dpmpp-2m-sde, heun, ddpm, lcm", "unipc")
+    .option("--dtype <name>", "auto, f32 or f16", "auto")
+    .option("--noise <file>", "safetensors file with `noise` [samples, 4, height/8, width/8] to begin with")
+    .option("--trace <file>", "write every intermediate tensor there (safetensors, float32)")
+    .option("--no-repaint", "do not put the person's own latent back outside the mask")
+    .option("--out <dir>", "folder for the results", "out")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: TryOnArguments) => finish(await (await import("./try-on.ts")).tryOn(options)));
+  toile
+    .command("info")
+    .description("say what a checkpoint file holds, and whether it is sound")
+    .argument("<file>", "safetensors, .bin, .pth or .ckpt")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (file: string, options: { json?: boolean }) => finish(await (await import("./info.ts")).info(file, options)));
+  toile
+    .command("doctor")
+    .description("show the WebGPU adapter and what the kernels make of it")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: { json?: boolean }) => finish(await (await import("./doctor.ts")).doctor(options)));
+  return toile;
+}
+
+/** Ends the process once what was written has gone out; Dawn's threads would keep it alive. */
+async function finish(code: ExitCode): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise<void>((resolve) => stream.write("", () => resolve()));
+  process.exit(code);
+}
+
+async function run(): Promise<void> {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed));
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    const { code, line } = explain(error);
+    if (line !== undefined) process.stderr.write(`toile: ${line}\n`);
+    await finish(code);
+  }
+}
+
+await run();

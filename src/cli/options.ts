@@ -1,0 +1,66 @@
+import { z } from "zod";
+import { UsageError } from "./errors.ts";
+
+/** Larger pictures are surely a slip of the finger: 8192² is 500 times the model's own size. */
+const LARGEST = 8192;
+
+const whole = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^[+-]?\d+$/, "is not a whole number")
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `is not between ${least} and ${most}`);
+
+const real = z
+  .string()
+  .regex(/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, "is not a number")
+  .transform(Number)
+  .refine((value) => value >= 0 && value <= 100, "is not between 0 and 100");
+
+const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
+  z.enum(names, { error: `is not one of ${names.join(", ")}` });
+const file = z.string({ error: "is needed" }).min(1, "is empty");
+
+const size = whole(1, LARGEST).superRefine((value, context) => {
+  if (value % 8 === 0) return;
+  const nearest = Math.max(64, Math.round(value / 8) * 8);
+  context.addIssue({ code: "custom", message: `is not divisible by 8; the nearest size is ${nearest}` });
+});
+
+/** The options of `toile try-on`, from strings to what they mean. */
+const TryOnOptions = z.object({
+  person: file,
+  garment: file,
+  mask: z.string({ error: "is needed: finding the clothes on the person is not part of this version" }).min(1, "is empty"),
+  model: oneOf(["hd", "dc"]),
+  category: oneOf(["upperbody", "lowerbody", "dress"]),
+  checkpoints: file.optional(),
+  width: size,
+  height: size,
+  steps: whole(1, 1000),
+  scale: real,
+  samples: whole(1, 64),
+  seed: whole(-1, Number.MAX_SAFE_INTEGER),
+  scheduler: oneOf(["unipc", "ddim", "pndm", "euler", "euler-ancestral", "dpmpp-2m", "dpmpp-2m-sde", "heun", "ddpm", "lcm"]),
+  dtype: oneOf(["auto", "f32", "f16"]),
+  noise: file.optional(),
+  trace: file.optional(),
+  repaint: z.boolean(),
+  out: file,
+  json: z.boolean().default(false),
+});
+
+export type TryOnOptions = z.infer<typeof TryOnOptions>;
+
+/** @throws UsageError that names every option that cannot be meant, on one line */
+export function parseTryOn(raw: Readonly<Record<string, unknown>>): TryOnOptions {
+  const parsed = TryOnOptions.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const said = new Map<string, string>(); // the first complaint about each option is the one that counts
+  for (const { path, message } of parsed.error.issues) {
+    const name = String(path[0]);
+    const given = raw[name] === undefined ? "" : ` "${String(raw[name])}"`;
+    if (!said.has(name)) said.set(name, `--${name}${given} ${message}`);
+  }
+  throw new UsageError([...said.values()].join("; "));
+}

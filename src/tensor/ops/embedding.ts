@@ -1,0 +1,21 @@
+import { gather } from "../../kernels/gather.ts";
+import { DTypeError, ShapeError } from "../../util/errors.ts";
+import { show } from "../../util/shape.ts";
+import { floatType } from "../check.ts";
+import { Tensor } from "../tensor.ts";
+
+/**
+ * Rows of a table by number.
+ * @param ids [...] i32; an id outside the table gives zeros
+ * @param weight [rows, c]
+ * @returns [..., c]
+ * @throws ShapeError, DTypeError
+ */
+export function embedding(ids: Tensor, weight: Tensor): Tensor {
+  if (ids.dtype !== "i32") throw new DTypeError("embedding", `ids are ${ids.dtype}, i32 is needed`);
+  const [rows = 0, channels = 0] = weight.shape;
+  if (weight.shape.length !== 2) throw new ShapeError("embedding", `weight must be [rows, channels], got ${show(weight.shape)}`);
+  const y = Tensor.empty(ids.device, [...ids.shape, channels], weight.dtype);
+  gather(ids.device, { ids: ids.view, table: weight.view, y: y.view, count: ids.size, rows, channels, elem: floatType("embedding", weight) });
+  return y;
+}

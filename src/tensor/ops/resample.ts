@@ -1,0 +1,71 @@
+import { resample } from "../../kernels/resample.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { show } from "../../util/shape.ts";
+import { floatType } from "../check.ts";
+import { Tensor } from "../tensor.ts";
+
+export interface InterpolateOptions {
+  readonly mode?: "nearest" | "bilinear";
+  /** Bilinear only: the corner pixels of both sizes lie on each other. */
+  readonly alignCorners?: boolean;
+}
+
+type Pair = readonly [y: number, x: number];
+
+/**
+ * Resizes x [n, h, w, c] as PyTorch's interpolate does, to a size or by a factor.
+ * @throws ShapeError
+ */
+export function interpolate(
+  x: Tensor,
+  target: { readonly size: Pair } | { readonly scaleFactor: number | Pair },
+  { mode = "nearest", alignCorners = false }: InterpolateOptions = {},
+): Tensor {
+  const [images, input, channels] = imageSizes("interpolate", x);
+  const factor = "scaleFactor" in target ? pair(target.scaleFactor) : undefined;
+  const output: Pair = factor ? [Math.floor(input[0] * factor[0]), Math.floor(input[1] * factor[1])] : (target as { size: Pair }).size;
+  if (output.some((size) => !Number.isInteger(size) || size < 1)) throw new ShapeError("interpolate", `${show(x.shape)} to ${show(output)}`);
+  const ratio = (i: 0 | 1) => {
+    if (mode === "bilinear" && alignCorners) return output[i] > 1 ? (input[i] - 1) / (output[i] - 1) : 0;
+    return factor ? 1 / factor[i] : input[i] / output[i];
+  };
+  const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
+  const scale: Pair = [ratio(0), ratio(1)];
+  resample(x.device, { mode, elem: floatType("interpolate", x), x: x.view, y: y.view, images, input, output, channels, alignCorners, scale });
+  return y;
+}
+
+export interface PoolOptions {
+  readonly kernelSize: number | Pair;
+  /** Default: the kernel's size. */
+  readonly stride?: number | Pair;
+  /** Default 0. Maxima ignore it, averages count it as zeros. */
+  readonly padding?: number | Pair;
+}
+
+function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
+  return (x: Tensor, { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions): Tensor => {
+    const [images, input, channels] = imageSizes(op, x);
+    const [kernel, step, pad] = [pair(kernelSize), pair(stride), pair(padding)];
+    const size = (i: 0 | 1) => Math.floor((input[i] + 2 * pad[i] - kernel[i]) / step[i]) + 1;
+    const output: Pair = [size(0), size(1)];
+    if (!(output[0] > 0 && output[1] > 0) || pad[0] * 2 > kernel[0] || pad[1] * 2 > kernel[1])
+      throw new ShapeError(op, `kernel ${show(kernel)} with padding ${show(pad)} on ${show(x.shape)}`);
+    const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
+    resample(x.device, { mode, elem: floatType(op, x), x: x.view, y: y.view, images, input, output, channels, kernel, stride: step, pad });
+    return y;
+  };
+}
+
+/** The largest value under a window that moves over x [n, h, w, c]. @throws ShapeError */
+export const maxPool2d = pool("maxPool2d", "max");
+/** The mean under a window that moves over x [n, h, w, c]. @throws ShapeError */
+export const avgPool2d = pool("avgPool2d", "average");
+
+const pair = (value: number | Pair): Pair => (typeof value === "number" ? [value, value] : value);
+
+function imageSizes(op: string, x: Tensor): [images: number, size: Pair, channels: number] {
+  const [n = 0, h = 0, w = 0, c = 0] = x.shape;
+  if (x.shape.length !== 4) throw new ShapeError(op, `x must be [n, h, w, c], got ${show(x.shape)}`);
+  return [n, [h, w], c];
+}
