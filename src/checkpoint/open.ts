@@ -1,4 +1,4 @@
-import { FormatError } from "../util/errors.ts";
+import { InputError } from "../util/errors.ts";
 import { openShards } from "./shards.ts";
 import type { Folder, TensorSource } from "./source.ts";
 import { openTensors } from "./tensors.ts";
@@ -16,7 +16,7 @@ export async function openCheckpoint(folder: Folder, base: string): Promise<Tens
     const parent = path.slice(0, path.lastIndexOf("/") + 1);
     return openShards({ name: path, text: await folder.text(path) }, (file) => folder.open(parent + file));
   }
-  throw new FormatError(folder.name, `no weights at ${base}: looked for ${names.join(", ")}`);
+  throw new InputError(folder.name, `no weights at ${base}: looked for ${names.join(", ")}`);
 }
 
 function candidates(base: string): string[] {

@@ -52,7 +52,7 @@ function describe(file: string, { tensors, metadata }: TensorSource): Info {
 }
 
 function text({ file, guess: { what }, tensors, parameters, bytes, dtypes, metadata }: Info): string {
-  const types = Object.entries(dtypes).map(([dtype, count]) => `${dtype} ${percent(count, parameters)}`);
+  const types = Object.entries(dtypes).map(([dtype, count]) => `${dtype}${percent(count, parameters)}`);
   const rows: [string, string][] = [
     ["file", quote(file).slice(1, -1)],
     ["holds", what],
@@ -66,5 +66,5 @@ function text({ file, guess: { what }, tensors, parameters, bytes, dtypes, metad
 }
 
 const group = (value: number) => value.toLocaleString("en-US");
-const percent = (part: number, whole: number) => (part === whole ? "" : `${((100 * part) / Math.max(1, whole)).toFixed(1)} %`).trim();
+const percent = (part: number, whole: number) => (part === whole ? "" : ` ${((100 * part) / Math.max(1, whole)).toFixed(1)} %`);
 

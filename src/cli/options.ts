@@ -48,6 +48,10 @@ const TryOnOptions = z.object({
   repaint: z.boolean(),
   out: file,
   json: z.boolean().default(false),
+})
+.superRefine(({ model, category }, context) => {
+  if (model === "hd" && category !== "upperbody")
+    context.addIssue({ code: "custom", path: ["category"], message: "needs --model dc: the hd model knows upperbody only" });
 });
 
 export type TryOnOptions = z.infer<typeof TryOnOptions>;

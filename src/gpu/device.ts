@@ -74,7 +74,9 @@ export class Device {
   /** Storage for `bytes` bytes, its content undefined. */
   alloc(bytes: number): View {
     this.#assertAlive();
-    return this.#view(this.#pool.take(wholeVectors(bytes) + this.#guard), bytes);
+    // a guard band is written by the queue, so the buffer must not be in use by work still to be submitted
+    const idleBefore = this.#guard ? this.#queue.submitted : Infinity;
+    return this.#view(this.#pool.take(wholeVectors(bytes) + this.#guard, idleBefore), bytes);
   }
 
   /** Storage that holds `data`. Bytes past its end, up to the next multiple of four, are zero. */

@@ -47,6 +47,7 @@ fn main(
     for (var c = 0u; c < 4u; c++) { k_at[c] = kv_base + min(key + c, p.keys - 1u) * row4; }
 
     var scores: array<vec4f, ROWS>;
+    for (var r = 0u; r < ROWS; r++) { scores[r] = vec4f(); } // some drivers zero a loop's variables only once
     for (var d = 0u; d < D4; d++) {
       var a: array<vec4f, LOADS>;
       for (var j = 0u; j < LOADS; j++) { a[j] = vec4f(q[q_at[j] + d]); }

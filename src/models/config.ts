@@ -14,7 +14,9 @@ export function parseConfig<S extends z.ZodType>(op: string, json: unknown, sche
   const unsupported = Object.entries(fixed).flatMap(([field, values]) => {
     const value: unknown = Reflect.get(json, field);
     if (value === undefined || values.includes(value)) return [];
-    return [`${field} is ${JSON.stringify(value)}, only ${values.map((known) => JSON.stringify(known)).join(" or ")} is supported`];
+    return [
+      `${field} is ${JSON.stringify(value)}, only ${values.map((known) => JSON.stringify(known)).join(" or ")} is supported`,
+    ];
   });
   if (unsupported.length > 0) throw new InputError(op, unsupported.join("; "));
   const parsed = schema.safeParse(json);

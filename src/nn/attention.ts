@@ -45,7 +45,11 @@ export class Attention extends Module {
    */
   forward(
     x: Tensor,
-    { keysValues = this.keysValues(x), more, residual }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
+    {
+      keysValues = this.keysValues(x),
+      more,
+      residual,
+    }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
   ): Tensor {
     const options = { heads: this.#heads, ...(more && { more }) };
     const read = scaledDotProductAttention(this.to_q.forward(x), keysValues.k, keysValues.v, options);

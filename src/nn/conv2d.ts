@@ -24,7 +24,12 @@ export class Conv2d extends Module {
   readonly #stride: number;
   readonly #padding: number | Padding;
 
-  constructor(inputs: number, outputs: number, kernel: number, { stride = 1, padding = 0, bias = true }: Conv2dOptions = {}) {
+  constructor(
+    inputs: number,
+    outputs: number,
+    kernel: number,
+    { stride = 1, padding = 0, bias = true }: Conv2dOptions = {},
+  ) {
     super();
     this.weight = new Parameter([outputs, inputs, kernel, kernel], "matrix");
     this.bias = bias ? new Parameter([outputs], "vector") : undefined;

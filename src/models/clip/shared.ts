@@ -43,9 +43,8 @@ export function checkHeads(config: TowerConfig, context: z.core.$RefinementCtx):
  */
 export function towerJson(json: unknown, tower: "text_config" | "vision_config"): unknown {
   if (typeof json !== "object" || json === null) return json;
-  const part: unknown = Reflect.get(json, tower);
-  const twin: unknown = Reflect.get(json, `${tower}_dict`);
-  return part || twin ? { ...(part ?? {}), ...(twin ?? {}) } : json;
+  const parts = [tower, `${tower}_dict`].map((field): unknown => Reflect.get(json, field)).filter(Boolean);
+  return parts.length > 0 ? Object.assign({}, ...parts) : json;
 }
 
 class CLIPAttention extends Module {

@@ -22,7 +22,8 @@ const schema = z
 export type TextConfig = z.output<typeof schema>;
 
 /** Reads a text encoder's config.json, or the `text_config` of a whole CLIP model's. */
-export const textConfig = (json: unknown): TextConfig => parseConfig("CLIPTextModel", towerJson(json, "text_config"), schema);
+export const textConfig = (json: unknown): TextConfig =>
+  parseConfig("CLIPTextModel", towerJson(json, "text_config"), schema);
 
 class TextEmbeddings extends Module {
   readonly token_embedding: Embedding;

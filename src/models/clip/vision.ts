@@ -99,7 +99,12 @@ export class CLIPVisionModelWithProjection extends Module {
     const { image_size: side, num_channels: channels } = this.config;
     const [, h, w, c] = pixels.shape;
     if (pixels.shape.length !== 4 || h !== side || w !== side || c !== channels)
-      throw new ShapeError("CLIPVisionModelWithProjection", `pixels are ${show(pixels.shape)}, [n, ${side}, ${side}, ${channels}] is needed`);
-    return { imageEmbeds: chain(pixels, [(x) => this.vision_model.forward(x), (x) => this.visual_projection.forward(x)]) };
+      throw new ShapeError(
+        "CLIPVisionModelWithProjection",
+        `pixels are ${show(pixels.shape)}, [n, ${side}, ${side}, ${channels}] is needed`,
+      );
+    return {
+      imageEmbeds: chain(pixels, [(x) => this.vision_model.forward(x), (x) => this.visual_projection.forward(x)]),
+    };
   }
 }

@@ -20,7 +20,10 @@ export class DownBlock extends Module {
 
   constructor(inputs: number, outputs: number, layers: number, last: boolean, { resnet, transformer }: BlockOptions) {
     super();
-    this.resnets = Array.from({ length: layers }, (_, i) => new ResnetBlock2D(i === 0 ? inputs : outputs, outputs, resnet));
+    this.resnets = Array.from(
+      { length: layers },
+      (_, i) => new ResnetBlock2D(i === 0 ? inputs : outputs, outputs, resnet),
+    );
     this.attentions = transformer && this.resnets.map(() => new Transformer2DModel(outputs, transformer));
     this.downsamplers = last ? undefined : [new Downsample2D(outputs)];
   }

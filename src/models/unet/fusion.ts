@@ -83,7 +83,10 @@ export class Concat implements Fusion {
     const { index, norm1, attn1 } = block;
     const garment = this.#garment[index];
     if (!garment)
-      throw new ShapeError("Concat", `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`);
+      throw new ShapeError(
+        "Concat",
+        `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`,
+      );
     if (garment.shape[2] !== tokens.shape[2] || tokens.shape[0]! % garment.shape[0]! !== 0)
       throw new ShapeError("Concat", `block ${index}: ${show(garment.shape)} does not serve ${show(tokens.shape)}`);
     const { k, v } = tokens.device.scope(() => attn1.keysValues(norm1.forward(garment)));

@@ -103,7 +103,12 @@ export class UNet2DConditionModel extends Module {
    * @param text `encodeText`'s result, of a batch of n or 1
    * @returns [n, h, w, out_channels]
    */
-  forward(sample: Tensor, time: StepShifts, text: TextKeyValues, { fusion = selfOnly }: { fusion?: Fusion } = {}): Tensor {
+  forward(
+    sample: Tensor,
+    time: StepShifts,
+    text: TextKeyValues,
+    { fusion = selfOnly }: { fusion?: Fusion } = {},
+  ): Tensor {
     const conditioning = { time, text, fusion };
     return sample.device.scope(() => {
       const states = this.#down(sample, conditioning);
@@ -149,7 +154,10 @@ export class UNet2DConditionModel extends Module {
   #down(sample: Tensor, conditioning: Conditioning): Tensor[] {
     const channels = sample.shape[3];
     if (sample.shape.length !== 4 || channels !== this.config.in_channels)
-      throw new ShapeError("UNet2DConditionModel", `sample is ${show(sample.shape)}, [n, h, w, ${this.config.in_channels}] is needed`);
+      throw new ShapeError(
+        "UNet2DConditionModel",
+        `sample is ${show(sample.shape)}, [n, h, w, ${this.config.in_channels}] is needed`,
+      );
     const states = [this.conv_in.forward(sample)];
     for (const block of this.down_blocks) states.push(...block.forward(states.at(-1)!, conditioning));
     return states;
@@ -189,7 +197,13 @@ function downBlocks(config: UNetConfig): DownBlock[] {
   const { block_out_channels: channels, down_block_types: types, layers_per_block: layers } = config;
   return types.map((type, level) => {
     const options = blockOptions(config, level, type === "CrossAttnDownBlock2D");
-    return new DownBlock(channels[Math.max(level - 1, 0)]!, channels[level]!, layers, level === types.length - 1, options);
+    return new DownBlock(
+      channels[Math.max(level - 1, 0)]!,
+      channels[level]!,
+      layers,
+      level === types.length - 1,
+      options,
+    );
   });
 }
 

@@ -18,7 +18,8 @@ const schema = z
     const levels = config.block_out_channels.length;
     for (const field of ["down_block_types", "up_block_types"] as const) {
       const length = config[field]?.length ?? levels;
-      if (length !== levels) context.addIssue({ code: "custom", path: [field], message: `${length} entries for ${levels} blocks` });
+      if (length !== levels)
+        context.addIssue({ code: "custom", path: [field], message: `${length} entries for ${levels} blocks` });
     }
     for (const [i, channels] of config.block_out_channels.entries())
       if (channels % config.norm_num_groups !== 0) {

@@ -142,10 +142,16 @@ export class AutoencoderKL extends Module {
     const { in_channels: channels, latent_channels: latent } = this.config;
     const [, h = 0, w = 0, c] = image.shape;
     if (image.shape.length !== 4 || c !== channels || h % this.scale !== 0 || w % this.scale !== 0)
-      throw new ShapeError("encode", `image is ${show(image.shape)}, [n, h, w, ${channels}] with sides divisible by ${this.scale} is needed`);
+      throw new ShapeError(
+        "encode",
+        `image is ${show(image.shape)}, [n, h, w, ${channels}] with sides divisible by ${this.scale} is needed`,
+      );
     return image.device.scope(() => {
       const moments = this.quant_conv.forward(this.encoder.forward(image));
-      return new DiagonalGaussian(slice(moments, -1, 0, latent), clamp(slice(moments, -1, latent, 2 * latent), -30, 20));
+      return new DiagonalGaussian(
+        slice(moments, -1, 0, latent),
+        clamp(slice(moments, -1, latent, 2 * latent), -30, 20),
+      );
     });
   }
 

@@ -1,0 +1,6 @@
+import type { Device } from "../gpu/device.ts";
+import { requestDevice } from "../node/device.ts";
+import { withoutNativeNoise } from "./quiet.ts";
+
+/** The device that a command works with. */
+export const adapterDevice = (): Promise<Device> => withoutNativeNoise(() => requestDevice());
