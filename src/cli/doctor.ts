@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { basename, dirname, join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
 import { planAttention } from "../kernels/attention.ts";
@@ -86,10 +88,12 @@ async function selfTest(device: Device): Promise<string | undefined> {
   }
 }
 
+/** Of an optional package, which may hide its package.json from `require`. */
 function versionOf(name: string): string {
   try {
-    const path = createRequire(import.meta.url).resolve(`${name}/package.json`);
-    return (createRequire(import.meta.url)(path) as { version: string }).version;
+    let folder = dirname(createRequire(import.meta.url).resolve(name));
+    while (basename(folder) !== name) folder = dirname(folder);
+    return (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string }).version;
   } catch {
     return "not installed";
   }

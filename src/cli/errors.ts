@@ -16,7 +16,7 @@ export function explain(error: unknown): { readonly code: ExitCode; readonly lin
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return { code: EXIT.ok, line: undefined }; // --help, --version
     const said = error.code === "commander.help" || error.code === "commander.helpDisplayed"; // no command given
-    return { code: EXIT.usage, line: said ? undefined : oneLine(error.message.replace(/^error: /, "")) };
+    return { code: EXIT.usage, line: said ? undefined : error.message.replace(/^error: /, "").replace(/\s+/g, " ") };
   }
   if (error instanceof UsageError) return { code: EXIT.usage, line: oneLine(error.message) };
   if (error instanceof ToileError) return { code: EXIT.failed, line: oneLine(error.message) };
