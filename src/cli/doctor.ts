@@ -35,7 +35,7 @@ export async function doctor({ json = false }: { readonly json?: boolean }): Pro
   if (json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else process.stdout.write(text(report));
   if (report.ok) return EXIT.ok;
-  process.stderr.write(`toile: ${report.problem ?? ""}${report.install ? `; to do: ${report.install}` : ""}\n`);
+  process.stderr.write(`toile: ${report.problem}\n`);
   return EXIT.failed;
 }
 

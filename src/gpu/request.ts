@@ -8,16 +8,16 @@ export interface RequestOptions extends DeviceOptions {
   readonly without?: readonly string[];
   /** Smaller limits than the device's, so that splitting can be tested on any device. */
   readonly fakeLimits?: Partial<DeviceLimits>;
+  /** What to do where there is no adapter, for the error. */
+  readonly advice?: string;
 }
-
-const ADVICE = "no WebGPU adapter: install a GPU driver with Vulkan, Metal or D3D12, or (Debian, Ubuntu) run `npx toile setup`";
 
 /** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. */
 export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOptions = {}): Promise<Device> {
   if (!gpu) throw new DeviceError("requestDevice", "this environment has no WebGPU (navigator.gpu)");
   const { powerPreference = "high-performance", without = [], fakeLimits = {} } = options;
   const adapter = await gpu.requestAdapter({ powerPreference });
-  if (!adapter) throw new DeviceError("requestDevice", ADVICE);
+  if (!adapter) throw new DeviceError("requestDevice", `no WebGPU adapter: ${options.advice ?? "this browser, or its GPU, offers none"}`);
   const features = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !without.includes(name));
   const requiredLimits: Record<string, number> = { maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage) };
   for (const name of LIMIT_NAMES) requiredLimits[name] = adapter.limits[name];

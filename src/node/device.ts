@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import { requestDeviceFrom, type RequestOptions } from "../gpu/request.ts";
 import type { Device } from "../gpu/device.ts";
+import { adapterAdvice } from "./adapter.ts";
 import { directory } from "./files.ts";
 import { DeviceError } from "../util/errors.ts";
 
@@ -20,10 +21,11 @@ const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nv
  */
 export async function requestDevice(options: NodeDeviceOptions = {}): Promise<Device> {
   process.env["XDG_RUNTIME_DIR"] ??= tmpdir(); // the Vulkan loader warns without it
-  const { create } = await import("webgpu").catch(() => {
-    throw new DeviceError("requestDevice", "the optional package `webgpu` is not installed: npm install webgpu");
+  const { create } = await import("webgpu").catch((error: NodeJS.ErrnoException) => {
+    const missing = error.code === "ERR_MODULE_NOT_FOUND" ? "is not installed: npm install webgpu" : undefined;
+    throw new DeviceError("requestDevice", `the optional package webgpu ${missing ?? `does not load here: ${error.message.split("\n")[0]}`}`);
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  return requestDeviceFrom(gpu, { openFolder: directory, ...options });
+  return requestDeviceFrom(gpu, { openFolder: directory, advice: adapterAdvice(), ...options });
 }
