@@ -20,7 +20,10 @@ interface Report {
   readonly versions: Readonly<Record<string, string>>;
   readonly platform: string;
   /** null: there is none, or it cannot be used; `problem` says why and `install` what to do. */
-  readonly adapter: Pick<DeviceFacts, "name" | "vendor" | "architecture" | "description" | "isSoftware" | "subgroupSize"> | null;
+  readonly adapter: Pick<
+    DeviceFacts,
+    "name" | "vendor" | "architecture" | "description" | "isSoftware" | "subgroupSize"
+  > | null;
   readonly features: readonly string[];
   readonly limits: DeviceLimits | null;
   /** The form in which each kernel runs on this device. */
@@ -41,7 +44,12 @@ export async function doctor({ json = false }: { readonly json?: boolean }): Pro
 
 async function examine(): Promise<Report> {
   const platform = `${process.platform} ${process.arch}`;
-  const versions = { toile: packageInfo().version, node: process.versions.node, webgpu: versionOf("webgpu"), sharp: versionOf("sharp") };
+  const versions = {
+    toile: packageInfo().version,
+    node: process.versions.node,
+    webgpu: versionOf("webgpu"),
+    sharp: versionOf("sharp"),
+  };
   const nothing = { ok: false, versions, platform, adapter: null, features: [], limits: null, kernels: {} };
   let device: Device;
   try {
@@ -76,7 +84,9 @@ async function selfTest(device: Device): Promise<string | undefined> {
   const values = (step: number) => Float32Array.from({ length: size * size }, (_, i) => ((i * step) % 7) - 3);
   const [a, b] = [values(3), values(5)];
   try {
-    const product = device.scope(() => matmul(Tensor.from(device, a, [size, size]), Tensor.from(device, b, [size, size])));
+    const product = device.scope(() =>
+      matmul(Tensor.from(device, a, [size, size]), Tensor.from(device, b, [size, size])),
+    );
     const wrong = (await product.data()).findIndex((value, i) => {
       let sum = 0;
       for (let k = 0; k < size; k++) sum += a[Math.floor(i / size) * size + k]! * b[k * size + (i % size)]!;
@@ -103,8 +113,18 @@ function text({ versions, platform, adapter, features, limits, kernels }: Report
   const rows: [string, string][] = [["system", platform], ...Object.entries(versions)];
   if (adapter && limits) {
     const lanes = adapter.subgroupSize === undefined ? "of no fixed size" : `${adapter.subgroupSize} lanes`;
-    rows.push(["adapter", adapter.name], ["driver", adapter.description], ["subgroups", lanes], ["features", features.join(", ") || "none"]);
-    rows.push(...Object.entries(limits).map(([name, value]): [string, string] => ["limit", `${name} ${Number(value).toLocaleString("en-US")}`]));
+    rows.push(
+      ["adapter", adapter.name],
+      ["driver", adapter.description],
+      ["subgroups", lanes],
+      ["features", features.join(", ") || "none"],
+    );
+    rows.push(
+      ...Object.entries(limits).map(([name, value]): [string, string] => [
+        "limit",
+        `${name} ${Number(value).toLocaleString("en-US")}`,
+      ]),
+    );
     rows.push(...Object.entries(kernels).map(([name, tier]): [string, string] => ["kernel", `${name}: ${tier}`]));
   } else rows.push(["adapter", "none"]);
   return rows.map(([name, value]) => `${name.padEnd(11)}${value}\n`).join("");

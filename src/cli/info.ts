@@ -36,7 +36,9 @@ async function open(file: string): Promise<TensorSource> {
   const index = await fileSource(file);
   const bytes = await index.read(0, index.size);
   await index.close();
-  return openShards({ name: file, text: new TextDecoder().decode(bytes) }, (shard) => directory(dirname(file)).open(shard));
+  return openShards({ name: file, text: new TextDecoder().decode(bytes) }, (shard) =>
+    directory(dirname(file)).open(shard),
+  );
 }
 
 function describe(file: string, { tensors, metadata }: TensorSource): Info {
@@ -48,7 +50,15 @@ function describe(file: string, { tensors, metadata }: TensorSource): Info {
     bytes += tensor.byteLength;
     dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + count;
   }
-  return { file: join(file), guess: guess(tensors), tensors: tensors.size, parameters, bytes, dtypes, metadata: Object.fromEntries(metadata) };
+  return {
+    file: join(file),
+    guess: guess(tensors),
+    tensors: tensors.size,
+    parameters,
+    bytes,
+    dtypes,
+    metadata: Object.fromEntries(metadata),
+  };
 }
 
 function text({ file, guess: { what }, tensors, parameters, bytes, dtypes, metadata }: Info): string {
@@ -66,5 +76,5 @@ function text({ file, guess: { what }, tensors, parameters, bytes, dtypes, metad
 }
 
 const group = (value: number) => value.toLocaleString("en-US");
-const percent = (part: number, whole: number) => (part === whole ? "" : ` ${((100 * part) / Math.max(1, whole)).toFixed(1)} %`);
-
+const percent = (part: number, whole: number) =>
+  part === whole ? "" : ` ${((100 * part) / Math.max(1, whole)).toFixed(1)} %`;

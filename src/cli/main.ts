@@ -27,7 +27,11 @@ function program(): Command {
     .option("--scale <x>", "how strongly the result follows the garment; below 1: no guidance, half the time", "2.0")
     .option("--samples <n>", "pictures to make", "1")
     .option("--seed <n>", "-1: draw one, and say which", "-1")
-    .option("--scheduler <name>", "unipc, ddim, pndm, euler, euler-ancestral, dpmpp-2m, dpmpp-2m-sde, heun, ddpm, lcm", "unipc")
+    .option(
+      "--scheduler <name>",
+      "unipc, ddim, pndm, euler, euler-ancestral, dpmpp-2m, dpmpp-2m-sde, heun, ddpm, lcm",
+      "unipc",
+    )
     .option("--dtype <name>", "auto, f32 or f16", "auto")
     .option("--noise <file>", "safetensors file with `noise` [samples, 4, height/8, width/8] to begin with")
     .option("--trace <file>", "write every intermediate tensor there (safetensors, float32)")
@@ -40,7 +44,9 @@ function program(): Command {
     .description("say what a checkpoint file holds, and whether it is sound")
     .argument("<file>", "safetensors, .bin, .pth or .ckpt")
     .option("--json", "print one JSON object instead of text")
-    .action(async (file: string, options: { json?: boolean }) => finish(await (await import("./info.ts")).info(file, options)));
+    .action(async (file: string, options: { json?: boolean }) =>
+      finish(await (await import("./info.ts")).info(file, options)),
+    );
   toile
     .command("doctor")
     .description("show the WebGPU adapter and what the kernels make of it")
@@ -57,7 +63,9 @@ async function finish(code: ExitCode): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed));
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),
+  );
   try {
     await program().parseAsync();
   } catch (error) {

@@ -28,31 +28,49 @@ const size = whole(1, LARGEST).superRefine((value, context) => {
 });
 
 /** The options of `toile try-on`, from strings to what they mean. */
-const TryOnOptions = z.object({
-  person: file,
-  garment: file,
-  mask: z.string({ error: "is needed: finding the clothes on the person is not part of this version" }).min(1, "is empty"),
-  model: oneOf(["hd", "dc"]),
-  category: oneOf(["upperbody", "lowerbody", "dress"]),
-  checkpoints: file.optional(),
-  width: size,
-  height: size,
-  steps: whole(1, 1000),
-  scale: real,
-  samples: whole(1, 64),
-  seed: whole(-1, Number.MAX_SAFE_INTEGER),
-  scheduler: oneOf(["unipc", "ddim", "pndm", "euler", "euler-ancestral", "dpmpp-2m", "dpmpp-2m-sde", "heun", "ddpm", "lcm"]),
-  dtype: oneOf(["auto", "f32", "f16"]),
-  noise: file.optional(),
-  trace: file.optional(),
-  repaint: z.boolean(),
-  out: file,
-  json: z.boolean().default(false),
-})
-.superRefine(({ model, category }, context) => {
-  if (model === "hd" && category !== "upperbody")
-    context.addIssue({ code: "custom", path: ["category"], message: "needs --model dc: the hd model knows upperbody only" });
-});
+const TryOnOptions = z
+  .object({
+    person: file,
+    garment: file,
+    mask: z
+      .string({ error: "is needed: finding the clothes on the person is not part of this version" })
+      .min(1, "is empty"),
+    model: oneOf(["hd", "dc"]),
+    category: oneOf(["upperbody", "lowerbody", "dress"]),
+    checkpoints: file.optional(),
+    width: size,
+    height: size,
+    steps: whole(1, 1000),
+    scale: real,
+    samples: whole(1, 64),
+    seed: whole(-1, Number.MAX_SAFE_INTEGER),
+    scheduler: oneOf([
+      "unipc",
+      "ddim",
+      "pndm",
+      "euler",
+      "euler-ancestral",
+      "dpmpp-2m",
+      "dpmpp-2m-sde",
+      "heun",
+      "ddpm",
+      "lcm",
+    ]),
+    dtype: oneOf(["auto", "f32", "f16"]),
+    noise: file.optional(),
+    trace: file.optional(),
+    repaint: z.boolean(),
+    out: file,
+    json: z.boolean().default(false),
+  })
+  .superRefine(({ model, category }, context) => {
+    if (model === "hd" && category !== "upperbody")
+      context.addIssue({
+        code: "custom",
+        path: ["category"],
+        message: "needs --model dc: the hd model knows upperbody only",
+      });
+  });
 
 export type TryOnOptions = z.infer<typeof TryOnOptions>;
 

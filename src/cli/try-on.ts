@@ -44,7 +44,9 @@ export async function tryOn(raw: TryOnArguments): Promise<ExitCode> {
   const interrupt = new Interrupt();
   const progress = new Progress();
   try {
-    const { result, trace, adapter, load } = await interrupt.race(compute(options, inputs, folder, interrupt.signal, progress));
+    const { result, trace, adapter, load } = await interrupt.race(
+      compute(options, inputs, folder, interrupt.signal, progress),
+    );
     interrupt.finish();
     const files = await write(options, result, trace);
     progress.clear();
@@ -99,20 +101,31 @@ const roundAll = (times: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 10) / 10]));
 
 async function readInputs(options: TryOnOptions): Promise<Pictures> {
-  const [person, garment, mask] = [await readImage(options.person), await readImage(options.garment), await readMask(options.mask)];
-  if (!mask.data.some((value) => value > 127)) throw new InputError(options.mask, "the mask is all black: there is nothing to paint");
+  const [person, garment, mask] = [
+    await readImage(options.person),
+    await readImage(options.garment),
+    await readMask(options.mask),
+  ];
+  if (!mask.data.some((value) => value > 127))
+    throw new InputError(options.mask, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise, options);
   return { person, garment, mask, ...(noise && { noise }) };
 }
 
-async function readNoise(file: string, { samples, width, height }: TryOnOptions): Promise<NonNullable<Pictures["noise"]>> {
+async function readNoise(
+  file: string,
+  { samples, width, height }: TryOnOptions,
+): Promise<NonNullable<Pictures["noise"]>> {
   const source = await openSafetensors(await fileSource(file));
   try {
     const found = source.tensors.get("noise");
     const shape = [samples, 4, height / 8, width / 8];
     if (!found) throw new InputError(file, 'there is no tensor named "noise"');
     if (found.dtype !== "F32" || found.shape.join() !== shape.join())
-      throw new InputError(file, `noise is ${found.dtype} [${found.shape.join(", ")}], F32 [${shape.join(", ")}] is needed`);
+      throw new InputError(
+        file,
+        `noise is ${found.dtype} [${found.shape.join(", ")}], F32 [${shape.join(", ")}] is needed`,
+      );
     const data = new Float32Array((await source.read("noise")).buffer);
     if (!data.every(Number.isFinite)) throw new InputError(file, "noise holds values that are not finite");
     return { shape, data };
@@ -141,14 +154,19 @@ async function checkWritable({ out, trace }: TryOnOptions): Promise<void> {
   if ((await stat(trace).catch(() => undefined))?.isDirectory()) throw new InputError(trace, "is a folder, not a file");
 }
 
-async function write(options: TryOnOptions, result: TryOnResult, trace: Trace | undefined): Promise<Pick<Report, "images" | "mask" | "masked">> {
+async function write(
+  options: TryOnOptions,
+  result: TryOnResult,
+  trace: Trace | undefined,
+): Promise<Pick<Report, "images" | "mask" | "masked">> {
   await mkdir(options.out, { recursive: true }).catch((error: Error) => {
     throw new InputError(options.out, `cannot be made: ${error.message}`);
   });
   const at = (name: string) => join(options.out, name);
   const images = result.images.map((_, i) => at(`out_${options.model}_${i}.png`));
   const encoded: [string, Uint8Array][] = [];
-  for (const [i, image] of result.images.entries()) encoded.push([images[i]!, await encodePng(image, parameters(options, result, i))]);
+  for (const [i, image] of result.images.entries())
+    encoded.push([images[i]!, await encodePng(image, parameters(options, result, i))]);
   const [mask, masked] = [at("mask.png"), at("masked.png")];
   encoded.push([mask, await encodePng(result.mask)], [masked, await encodePng(result.masked)]);
   for (const [path, bytes] of encoded) await writeFileAtomic(path, bytes);
@@ -156,20 +174,57 @@ async function write(options: TryOnOptions, result: TryOnResult, trace: Trace | 
   return { images, mask, masked };
 }
 
-function traceFile(trace: Trace, { model, category, samples }: TryOnOptions, { seed, width, height, steps, guidanceScale }: TryOnResult): Uint8Array[] {
+function traceFile(
+  trace: Trace,
+  { model, category, samples }: TryOnOptions,
+  { seed, width, height, steps, guidanceScale }: TryOnResult,
+): Uint8Array[] {
   const tensors = [...trace.tensors].map(([name, { shape, data }]) => ({ name, dtype: "F32", shape, data }));
-  const facts = { model, category, num_samples: samples, seed, width, height, num_steps: steps, image_scale: guidanceScale };
-  return safetensorsParts(tensors, Object.fromEntries(Object.entries(facts).map(([key, value]) => [key, String(value)])));
+  const facts = {
+    model,
+    category,
+    num_samples: samples,
+    seed,
+    width,
+    height,
+    num_steps: steps,
+    image_scale: guidanceScale,
+  };
+  return safetensorsParts(
+    tensors,
+    Object.fromEntries(Object.entries(facts).map(([key, value]) => [key, String(value)])),
+  );
 }
 
 /** The PNG's text: for people as image tools show it, and for programs. */
-function parameters(options: TryOnOptions, { seed, width, height, steps, guidanceScale, dtype }: TryOnResult, sample: number): Record<string, string> {
+function parameters(
+  options: TryOnOptions,
+  { seed, width, height, steps, guidanceScale, dtype }: TryOnResult,
+  sample: number,
+): Record<string, string> {
   const { model, category, scheduler, repaint, samples } = options;
-  const settings = { model, category, steps, scheduler, scale: guidanceScale, seed, sample, samples, width, height, dtype, repaint };
+  const settings = {
+    model,
+    category,
+    steps,
+    scheduler,
+    scale: guidanceScale,
+    seed,
+    sample,
+    samples,
+    width,
+    height,
+    dtype,
+    repaint,
+  };
   const [person, garment, mask] = [options.person, options.garment, options.mask].map((path) => basename(path));
   const readable = Object.entries({ person, garment, ...settings }).map(([name, value]) => `${name}: ${value}`);
   const { version } = packageInfo();
-  return { parameters: readable.join(", "), toile: JSON.stringify({ version, ...settings, person, garment, mask }), Software: `toile ${version}` };
+  return {
+    parameters: readable.join(", "),
+    toile: JSON.stringify({ version, ...settings, person, garment, mask }),
+    Software: `toile ${version}`,
+  };
 }
 
 function text({ images, mask, masked, seed, width, height, steps, scale, timings, adapter, dtype }: Report): string {

@@ -73,7 +73,7 @@ export class Upsample2D extends Module {
     const [, h = 0, w = 0] = x.shape;
     const [height, width] = size ?? [2 * h, 2 * w];
     return chain(x, [
-      (small) => interpolate(small, { size: [height, width], mode: "nearest" }),
+      (small) => interpolate(small, { size: [height, width] }),
       (large) => this.conv.forward(large),
     ]);
   }

@@ -215,7 +215,7 @@ function upBlocks(config: UNetConfig): UpBlock[] {
     const options = blockOptions(config, level, type === "CrossAttnUpBlock2D");
     const inputs = channels[Math.min(level + 1, types.length - 1)]!;
     const outputs = channels[level]!;
-    const skips = [...new Array<number>(layers).fill(outputs), channels[Math.max(level - 1, 0)]!];
+    const skips = [...Array.from({ length: layers }, () => outputs), channels[Math.max(level - 1, 0)]!];
     return new UpBlock({ inputs, outputs, skips }, level === 0, options);
   });
 }

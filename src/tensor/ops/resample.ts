@@ -4,26 +4,27 @@ import { show } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 
+type Pair = readonly [y: number, x: number];
+
 export interface InterpolateOptions {
+  /** The result's height and width; or give `scaleFactor`. */
+  readonly size?: Pair;
+  readonly scaleFactor?: number | Pair;
+  /** Default nearest. */
   readonly mode?: "nearest" | "bilinear";
   /** Bilinear only: the corner pixels of both sizes lie on each other. */
   readonly alignCorners?: boolean;
 }
 
-type Pair = readonly [y: number, x: number];
-
 /**
  * Resizes x [n, h, w, c] as PyTorch's interpolate does, to a size or by a factor.
  * @throws ShapeError
  */
-export function interpolate(
-  x: Tensor,
-  target: { readonly size: Pair } | { readonly scaleFactor: number | Pair },
-  { mode = "nearest", alignCorners = false }: InterpolateOptions = {},
-): Tensor {
+export function interpolate(x: Tensor, { size, scaleFactor, mode = "nearest", alignCorners = false }: InterpolateOptions): Tensor {
   const [images, input, channels] = imageSizes("interpolate", x);
-  const factor = "scaleFactor" in target ? pair(target.scaleFactor) : undefined;
-  const output: Pair = factor ? [Math.floor(input[0] * factor[0]), Math.floor(input[1] * factor[1])] : (target as { size: Pair }).size;
+  const factor = scaleFactor === undefined ? undefined : pair(scaleFactor);
+  if ((size === undefined) === (factor === undefined)) throw new ShapeError("interpolate", "give either size or scaleFactor");
+  const output: Pair = size ?? [Math.floor(input[0] * factor![0]), Math.floor(input[1] * factor![1])];
   if (output.some((size) => !Number.isInteger(size) || size < 1)) throw new ShapeError("interpolate", `${show(x.shape)} to ${show(output)}`);
   const ratio = (i: 0 | 1) => {
     if (mode === "bilinear" && alignCorners) return output[i] > 1 ? (input[i] - 1) / (output[i] - 1) : 0;
