@@ -7,7 +7,10 @@ export default defineConfig({
   platform: "node",
   loader: { ".wgsl": "text" },
   external: ["webgpu", "sharp"],
-  dts: { entry: { index: "src/index.ts", node: "src/node/index.ts" } },
+  dts: {
+    entry: { index: "src/index.ts", node: "src/node/index.ts" },
+    compilerOptions: { ignoreDeprecations: "6.0" }, // tsup sets baseUrl, which TypeScript 6 warns about
+  },
   splitting: true, // both entry points share one Tensor class
   sourcemap: true,
   clean: true,
