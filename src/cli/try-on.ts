@@ -166,7 +166,7 @@ async function write(
   const images = result.images.map((_, i) => at(`out_${options.model}_${i}.png`));
   const encoded: [string, Uint8Array][] = [];
   for (const [i, image] of result.images.entries())
-    encoded.push([images[i]!, await encodePng(image, parameters(options, result, i))]);
+    encoded.push([images[i]!, await encodePng(image, { text: parameters(options, result, i) })]);
   const [mask, masked] = [at("mask.png"), at("masked.png")];
   encoded.push([mask, await encodePng(result.mask)], [masked, await encodePng(result.masked)]);
   for (const [path, bytes] of encoded) await writeFileAtomic(path, bytes);
