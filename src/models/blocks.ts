@@ -72,9 +72,6 @@ export class Upsample2D extends Module {
   forward(x: Tensor, size?: readonly [h: number, w: number]): Tensor {
     const [, h = 0, w = 0] = x.shape;
     const [height, width] = size ?? [2 * h, 2 * w];
-    return chain(x, [
-      (small) => interpolate(small, { size: [height, width] }),
-      (large) => this.conv.forward(large),
-    ]);
+    return chain(x, [(small) => interpolate(small, { size: [height, width] }), (large) => this.conv.forward(large)]);
   }
 }
