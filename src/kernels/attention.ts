@@ -47,15 +47,17 @@ export interface AttentionPlan {
   readonly spec: Spec;
 }
 
+/** Queries of a tile: a wide head's sums leave less room. */
+const rowsFor = (headDim: number): number => (headDim <= 96 ? 16 : headDim <= 256 ? 8 : 4);
+
 /** Chooses the kernel. A pure function of the sizes and the device's facts; `forced` overrides it for tests. */
-export function planAttention(facts: DeviceFacts, headDim: number, queries: number, forced?: string): AttentionPlan {
+export function planAttention(facts: DeviceFacts, headDim: number, forced?: string): AttentionPlan {
   const lanes = facts.subgroupSize;
   const variant = forced ?? (lanes === undefined ? "plain" : "subgroup");
   if (variant === "plain") return { variant, rows: 64, spec: {} };
   if (variant !== "subgroup") throw new KernelError("attention", `no variant named ${variant}: there are subgroup and plain`);
   if (lanes === undefined) throw new KernelError("attention", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
-  const most = headDim <= 96 ? 16 : 8; // a wide head's sums leave less room for rows
-  const rows = queries <= 2 ? 2 : queries <= 4 ? 4 : queries <= 8 ? 8 : most;
+  const rows = rowsFor(headDim);
   return { variant, rows, spec: { LANES: lanes, ROWS: rows } };
 }
 
@@ -95,7 +97,7 @@ export function attention(device: Device, call: AttentionCall): void {
 
 function record(device: Device, call: AttentionCall, first: { q: number; kv: number }): void {
   const { elem, batches, heads, headDim, queries, keys, causal, scale, q, k, v, y } = call;
-  const plan = planAttention(device.facts, headDim, queries, device.variants["attention"]);
+  const plan = planAttention(device.facts, headDim, device.variants["attention"]);
   const tiles = Math.ceil(queries / plan.rows);
   const token = (heads * headDim) / 4;
   device.run(plan.variant === "subgroup" ? subgroup : plain, {
@@ -123,7 +125,7 @@ export const attentionEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
     needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [2, 4, 8, 16].map((ROWS) => ({ ...spec, LANES, ROWS })))),
+    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [{ ...spec, LANES, ROWS: rowsFor(spec.D) }])),
   },
   { kernel: plain, specs },
 ];

@@ -16,6 +16,8 @@ const CAUSAL: bool = false;
 const LOADS: u32 = (ROWS + LANES - 1u) / LANES;
 const COLUMNS: u32 = (D + LANES - 1u) / LANES; // columns of the head that a lane owns
 
+var<workgroup> parked: array<f32, ROWS * COLUMNS * LANES>;
+
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -84,12 +86,15 @@ fn main(
     }
   }
 
+  // parked in workgroup memory, so that a loop can finish the rows instead of ROWS copies of its body
   for (var r = 0u; r < ROWS; r++) {
-    if (first_row + r < p.queries) {
-      let at = (q_base + (first_row + r) * row4) * 4u + lane;
-      for (var c = 0u; c < COLUMNS; c++) {
-        if (c * LANES + lane < D) { y[at + c * LANES] = elem(sums[r][c] / total[r]); }
-      }
+    for (var c = 0u; c < COLUMNS; c++) { parked[(r * COLUMNS + c) * LANES + lane] = sums[r][c] / total[r]; }
+  }
+  let rows = min(ROWS, p.queries - first_row);
+  for (var r = 0u; r < rows; r++) {
+    let at = (q_base + (first_row + r) * row4) * 4u + lane;
+    for (var c = 0u; c < COLUMNS; c++) {
+      if (c * LANES + lane < D) { y[at + c * LANES] = elem(parked[(r * COLUMNS + c) * LANES + lane]); }
     }
   }
 }

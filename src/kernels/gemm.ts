@@ -3,7 +3,7 @@ import type { DeviceFacts } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import type { Spec } from "../gpu/wgsl.ts";
 import { KernelError } from "../util/errors.ts";
-import { ACTIVATIONS, activationCode, type Activation } from "./activation.ts";
+import { activationCode, type Activation } from "./activation.ts";
 import type { KernelEntry } from "./entry.ts";
 import plainSource from "./gemm_plain.wgsl";
 import subgroupSource from "./gemm_subgroup.wgsl";
@@ -47,11 +47,13 @@ const params = {
   stride_x: "u32",
   pad_y: "u32",
   pad_x: "u32",
+  extras: "u32",
+  activation: "u32",
 } as const;
 
 const bind = { x: "read", w: "read", bias: "read", shift: "read", residual: "read", y: "read_write" } as const;
 
-const switches = { elem: "f32", CONV: false, W_ROWS: false, ACT: 0, BIAS: false, SHIFT: false, RESIDUAL: false };
+const switches = { elem: "f32", CONV: false, W_ROWS: false };
 
 const subgroup = defineKernel({
   name: "gemm_subgroup",
@@ -80,7 +82,7 @@ export function planGemm(facts: DeviceFacts, m: number, forced?: string): GemmPl
   if (variant === "tiled") return { variant, rows: 32, columns4: 8, spec: {} };
   if (variant !== "subgroup") throw new KernelError("gemm", `no variant named ${variant}: there are subgroup, tiled and plain`);
   if (lanes === undefined) throw new KernelError("gemm", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
-  const rows = m <= 4 ? 4 : m <= 8 ? 8 : 16; // 16 rows keep their sums in registers, 32 do not
+  const rows = m <= 4 ? 4 : 16; // 16 rows keep their sums in registers, 32 do not
   return { variant, rows, columns4: lanes, spec: { LANES: lanes, ROWS: rows } };
 }
 
@@ -138,16 +140,13 @@ export function gemm(device: Device, call: GemmCall): void {
   const tilesM = Math.ceil(m / plan.rows);
   const tilesN = Math.ceil(n4 / plan.columns4);
   const kernel = { subgroup, tiled, plain }[plan.variant];
+  const { nothing } = device;
   device.run(kernel, {
     spec: {
       ...plan.spec,
       elem: call.elem,
       CONV: conv !== undefined,
       W_ROWS: call.wRows ?? false,
-      ACT: activationCode(post.activation),
-      BIAS: post.bias !== undefined,
-      SHIFT: post.shift !== undefined,
-      RESIDUAL: post.residual !== undefined,
     },
     params: {
       m,
@@ -163,9 +162,10 @@ export function gemm(device: Device, call: GemmCall): void {
       first_shift: post.firstShift ?? 0,
       rows_per_shift: post.rowsPerShift ?? 1,
       ...convParams(conv),
+      extras: (post.bias ? 1 : 0) + (post.shift ? 2 : 0) + (post.residual ? 4 : 0),
+      activation: activationCode(post.activation),
     },
-    // what is absent is bound to something harmless that is never read
-    bind: { x: call.x, w: call.w, bias: post.bias ?? call.w, shift: post.shift ?? call.w, residual: post.residual ?? call.w, y: call.y },
+    bind: { x: call.x, w: call.w, bias: post.bias ?? nothing, shift: post.shift ?? nothing, residual: post.residual ?? nothing, y: call.y },
     groups: plan.variant === "plain" ? Math.ceil((batches * m * n4) / 64) : tilesM * tilesN * batches,
   });
 }
@@ -188,20 +188,14 @@ function convParams(conv: ConvGeometry | undefined) {
   };
 }
 
-const forms = [
-  {},
-  { W_ROWS: true },
-  { CONV: true },
-  { BIAS: true, ACT: ACTIVATIONS.indexOf("gelu") },
-  { CONV: true, BIAS: true, SHIFT: true, RESIDUAL: true, ACT: ACTIVATIONS.indexOf("silu") },
-];
+const forms = [{}, { W_ROWS: true }, { CONV: true }];
 const specs = ["f32", "f16"].flatMap((elem) => forms.map((form) => ({ elem, ...form })));
 
 export const gemmEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
     needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [4, 8, 16].map((ROWS) => ({ ...spec, LANES, ROWS })))),
+    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [4, 16].map((ROWS) => ({ ...spec, LANES, ROWS })))),
   },
   { kernel: tiled, specs },
   { kernel: plain, specs },

@@ -5,10 +5,6 @@
 alias elem = f32; // storage type of x, w, shift, residual and y; sums are f32
 const CONV: bool = false;
 const W_ROWS: bool = false;
-const ACT: u32 = 0u;
-const BIAS: bool = false;
-const SHIFT: bool = false;
-const RESIDUAL: bool = false;
 //!end
 
 @compute @workgroup_size(64)

@@ -8,13 +8,11 @@ const LANES: u32 = 8u; // the device's subgroup size
 const ROWS: u32 = 16u; // rows of a tile
 const CONV: bool = false;
 const W_ROWS: bool = false;
-const ACT: u32 = 0u;
-const BIAS: bool = false;
-const SHIFT: bool = false;
-const RESIDUAL: bool = false;
 //!end
 
 const LOADS: u32 = (ROWS + LANES - 1u) / LANES; // vectors of x that a lane loads at a time
+
+var<workgroup> parked: array<vec4f, ROWS * LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -48,11 +46,12 @@ fn main(
   }
 
   if (column4 >= p.n4) { return; }
-  for (var r = 0u; r < ROWS; r++) {
-    let row = first_row + r;
-    if (row < p.m) {
-      let i = p.y_first + batch * p.y_batch + row * p.n4 + column4;
-      y[i] = vec4<elem>(epilogue(sums[r], batch, row, column4, i));
-    }
+  // each lane parks its own sums in workgroup memory, so that the rows can be finished by a loop instead of ROWS
+  // copies of its body: the compiler keeps `sums` in registers only while every index into it is constant
+  for (var r = 0u; r < ROWS; r++) { parked[r * LANES + lane] = sums[r]; }
+  let rows = min(ROWS, p.m - first_row);
+  for (var r = 0u; r < rows; r++) {
+    let i = p.y_first + batch * p.y_batch + (first_row + r) * p.n4 + column4;
+    y[i] = vec4<elem>(epilogue(parked[r * LANES + lane], batch, first_row + r, column4, i));
   }
 }

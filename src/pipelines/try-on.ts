@@ -19,7 +19,7 @@ export interface TryOnLoadOptions {
   readonly device: Device;
   /** hd: half-body model, tops only. dc: full-body model, all categories. Default hd. */
   readonly model?: TryOnModel;
-  /** Storage type; `auto` is f16 where the device has it. */
+  /** Storage type; `auto` is f16 on GPUs that have it, else f32. */
   readonly dtype?: "auto" | "f32" | "f16";
   readonly signal?: AbortSignal;
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
@@ -87,7 +87,9 @@ export const TryOnPipeline = {
    */
   async fromPretrained(files: Folder | string, options: TryOnLoadOptions): Promise<TryOnPipeline> {
     const { device, model = "hd", signal, onProgress } = options;
-    const dtype = options.dtype === undefined || options.dtype === "auto" ? (device.facts.f16 ? "f16" : "f32") : options.dtype;
+    // software adapters gain nothing by half precision, and compile its kernels three times as long
+    const half = device.facts.f16 && !device.facts.isSoftware;
+    const dtype = options.dtype === undefined || options.dtype === "auto" ? (half ? "f16" : "f32") : options.dtype;
     if (dtype === "f16" && !device.facts.f16) throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${device.facts.name} lacks`);
     const folder = typeof files === "string" ? device.openFolder?.(files) : files;
     if (!folder) throw new InputError("try-on", `a path (${String(files)}) needs a device from toile/node; elsewhere give a folder`);

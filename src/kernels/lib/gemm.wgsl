@@ -27,6 +27,8 @@ struct Params {
   stride_x: u32,
   pad_y: u32,
   pad_x: u32,
+  extras: u32, // lib/epilogue.wgsl
+  activation: u32, // lib/activation.wgsl
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
