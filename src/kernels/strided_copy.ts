@@ -7,13 +7,17 @@ import index from "./lib/index.wgsl";
 import source from "./strided_copy.wgsl";
 
 const WG = 64;
+const RUN = 8;
+const COPIES = 8; // a job of so few contiguous pieces goes by buffer copies,
+const PIECE_BYTES = 16384; // if they are as long as this: a copy ends the compute pass
 
 const kernel = defineKernel({
   name: "strided_copy",
   files: { "lib/index.wgsl": index, "strided_copy.wgsl": source },
-  spec: { src_t: "f32", dst_t: "f32", ZERO: false, WG },
+  spec: { src_t: "f32", dst_t: "f32", ZERO: false, OUTER: 3, RUN, WG },
   params: {
     items: "u32",
+    runs: "u32",
     src_first: "u32",
     dst_first: "u32",
     size1: "u32",
@@ -47,11 +51,13 @@ const pairs: readonly (readonly [Elem, Elem])[] = [
 
 export const stridedCopyEntry: KernelEntry = {
   kernel,
-  specs: pairs.flatMap(([from, to]) => [
-    { src_t: from, dst_t: to },
-    { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>` },
-    { src_t: from, dst_t: to, ZERO: true },
-  ]),
+  specs: pairs.flatMap(([from, to]) =>
+    [0, 1, 2, 3].flatMap((OUTER) => [
+      { src_t: from, dst_t: to, OUTER },
+      { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>`, OUTER },
+      ...(from === to ? [{ src_t: from, dst_t: to, OUTER, ZERO: true }, { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>`, OUTER, ZERO: true }] : []),
+    ]),
+  ),
 };
 
 /** One side of a copy: where it begins and how far apart neighbours are, in elements. */
@@ -66,7 +72,8 @@ export interface Strided {
 export function stridedCopy(device: Device, shape: readonly number[], src: Strided | "zeros", dst: Strided): void {
   if (shape.some((size) => size === 0)) return;
   const from: Strided = src === "zeros" ? { view: device.nothing, elem: dst.elem, first: 0, strides: shape.map(() => 0) } : src;
-  record(device, merged(shape, from, dst), src === "zeros");
+  const job = merged(shape, from, dst);
+  if (src === "zeros" || !copyPieces(device, job)) record(device, folded(job), src === "zeros");
 }
 
 interface Job {
@@ -95,9 +102,40 @@ function merged(shape: readonly number[], src: Strided, dst: Strided): Job {
   return { shape: sizes, src: { ...src, strides: a }, dst: { ...dst, strides: b } };
 }
 
+const sizeOf = (elem: Elem): number => (elem === "f16" ? 2 : 4);
+
+/** Moves a job of few contiguous pieces by buffer copies, which know no binding limit. Says whether it did. */
+function copyPieces(device: Device, { shape, src, dst }: Job): boolean {
+  const bytes = sizeOf(src.elem);
+  const run = src.strides.at(-1) === 1 && dst.strides.at(-1) === 1 ? (shape.at(-1) ?? 1) : 1;
+  const pieces = shape.length > 1 ? shape[0]! : 1;
+  const starts = Array.from({ length: Math.min(pieces, COPIES + 1) }, (_, i) => [
+    (src.first + (shape.length > 1 ? i * src.strides[0]! : 0)) * bytes,
+    (dst.first + (shape.length > 1 ? i * dst.strides[0]! : 0)) * bytes,
+  ]);
+  const whole = [run * bytes, ...starts.flat()].every((n) => n % 4 === 0);
+  if (src.elem !== dst.elem || shape.length > 2 || pieces > COPIES || run < (shape.at(-1) ?? 1) || run * bytes < PIECE_BYTES || !whole)
+    return false;
+  for (const [from = 0, to = 0] of starts)
+    device.copy(
+      { ...src.view, offset: src.view.offset + from, bytes: run * bytes },
+      { ...dst.view, offset: dst.view.offset + to, bytes: run * bytes },
+    );
+  return true;
+}
+
+/** A single long dimension as RUN rows, so that threads have runs to walk. */
+function folded(job: Job): Job {
+  const [size = 1] = job.shape;
+  const row = size / RUN;
+  if (job.shape.length !== 1 || row % 4 !== 0) return job;
+  const fold = (side: Strided): Strided => ({ ...side, strides: [row * side.strides[0]!, side.strides[0]!] });
+  return { shape: [RUN, row], src: fold(job.src), dst: fold(job.dst) };
+}
+
 /** Bytes that a job touches on one side. */
 function extent({ elem, first, strides }: Strided, shape: readonly number[]): { start: number; bytes: number } {
-  const size = elem === "f16" ? 2 : 4;
+  const size = sizeOf(elem);
   const last = shape.reduce((sum, n, i) => sum + (n - 1) * strides[i]!, 0);
   return { start: first * size, bytes: (last + 1) * size };
 }
@@ -129,38 +167,36 @@ function dispatch(device: Device, { shape, src, dst }: Job, zeros: boolean, from
   const bind = (side: Strided, { start, bytes }: { start: number; bytes: number }) =>
     side.view.bytes <= limits.maxStorageBufferBindingSize ? { view: side.view, skip: start } : bindRange(limits, side.view, start, bytes);
   const [read, write] = [bind(src, from), bind(dst, to)];
-  const [a, b] = [src.elem === "f16" ? 2 : 4, dst.elem === "f16" ? 2 : 4];
-  const [firstA, firstB] = [read.skip / a, write.skip / b];
+  const [firstA, firstB] = [read.skip / sizeOf(src.elem), write.skip / sizeOf(dst.elem)];
   const four = (n: number) => n % 4 === 0;
   const inner = shape.at(-1) ?? 1;
-  const vector =
-    four(inner) && src.strides.at(-1) === 1 && dst.strides.at(-1) === 1 && four(firstA) && four(firstB) &&
-    src.strides.slice(0, -1).every(four) && dst.strides.slice(0, -1).every(four);
+  const walks = (side: Strided, first: number) => side.strides.at(-1) === 1 && four(first) && side.strides.slice(0, -1).every(four);
+  const vector = four(inner) && (zeros || walks(src, firstA)) && walks(dst, firstB);
   const unit = vector ? 4 : 1;
   const sizes = pad5(vector ? [...shape.slice(0, -1), inner / 4] : shape, 1);
-  const strides = (side: Strided) => pad5(vector ? [...side.strides.slice(0, -1).map((s) => s / 4), 1] : side.strides, 0);
+  const strides = (side: Strided) => pad5(vector ? [...side.strides.slice(0, -1).map((s) => s / 4), side.strides.at(-1)!] : side.strides, 0);
   const [s, d] = [strides(src), strides(dst)];
-  const items = sizes.reduce((x, y) => x * y, 1);
+  const [size0, size1, size2, size3, size4] = sizes as [number, number, number, number, number];
+  const runs = Math.ceil(size3 / RUN);
+  const items = size0 * size1 * size2 * runs * size4;
   device.run(kernel, {
-    spec: { src_t: vector ? `vec4<${src.elem}>` : src.elem, dst_t: vector ? `vec4<${dst.elem}>` : dst.elem, ZERO: zeros },
+    spec: {
+      src_t: vector ? `vec4<${src.elem}>` : src.elem,
+      dst_t: vector ? `vec4<${dst.elem}>` : dst.elem,
+      ZERO: zeros,
+      OUTER: Math.max(0, shape.length - 2),
+    },
     params: {
       items,
-      src_first: firstA / unit,
+      runs,
+      src_first: Math.floor(firstA / unit),
       dst_first: firstB / unit,
-      size1: sizes[1]!,
-      size2: sizes[2]!,
-      size3: sizes[3]!,
-      size4: sizes[4]!,
-      src0: s[0]!,
-      src1: s[1]!,
-      src2: s[2]!,
-      src3: s[3]!,
-      src4: s[4]!,
-      dst0: d[0]!,
-      dst1: d[1]!,
-      dst2: d[2]!,
-      dst3: d[3]!,
-      dst4: d[4]!,
+      size1,
+      size2,
+      size3,
+      size4,
+      ...numbered("src", s),
+      ...numbered("dst", d),
     },
     bind: { src: read.view, dst: write.view },
     groups: Math.ceil(items / WG),
@@ -169,3 +205,9 @@ function dispatch(device: Device, { shape, src, dst }: Job, zeros: boolean, from
 
 /** Puts outer dimensions in front until there are five. */
 const pad5 = (values: readonly number[], filler: number): number[] => [...new Array<number>(5 - values.length).fill(filler), ...values];
+
+/** `{ src0: …, src1: …, … }`. */
+function numbered<N extends string>(name: N, [v0, v1, v2, v3, v4]: readonly number[]) {
+  const entries = [v0, v1, v2, v3, v4].map((value, i) => [`${name}${i}`, value] as const);
+  return Object.fromEntries(entries) as Record<`${N}${0 | 1 | 2 | 3 | 4}`, number>;
+}

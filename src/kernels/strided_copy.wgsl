@@ -1,16 +1,20 @@
 // dst[Σ i·dst_stride] = src[Σ i·src_stride] over up to five dimensions: permutations, parts, joins, repeats, casts.
-// One thread moves one item: four elements that lie side by side on both sides, or a single one.
+// One thread moves RUN items that follow each other in the last dimension but one: dividing its number into indices is
+// what costs on software adapters. An item is four elements that lie side by side on both sides, or a single one.
 
 //!spec
 alias src_t = f32; // an item: a scalar, or vec4 of one; strides and offsets count items
 alias dst_t = f32;
 const ZERO: bool = false; // write zeros; src is not read
+const OUTER: u32 = 3u; // dimensions before the last two
+const RUN: u32 = 8u;
 const WG: u32 = 64u;
 //!end
 
 struct Params {
   groups: u32,
-  items: u32,
+  items: u32, // threads with work
+  runs: u32, // runs in the last dimension but one
   src_first: u32,
   dst_first: u32,
   size1: u32, // sizes of all dimensions but the first, outermost first
@@ -42,17 +46,33 @@ fn main(
   let item = group_index(group, groups) * WG + lane;
   if (item >= p.items) { return; }
   let i4 = item % p.size4;
-  let r3 = item / p.size4;
-  let i3 = r3 % p.size3;
-  let r2 = r3 / p.size3;
-  let i2 = r2 % p.size2;
-  let r1 = r2 / p.size2;
-  let i1 = r1 % p.size1;
-  let i0 = r1 / p.size1;
-  let to = p.dst_first + i0 * p.dst0 + i1 * p.dst1 + i2 * p.dst2 + i3 * p.dst3 + i4 * p.dst4;
-  if (ZERO) {
-    dst[to] = dst_t();
-  } else {
-    dst[to] = dst_t(src[p.src_first + i0 * p.src0 + i1 * p.src1 + i2 * p.src2 + i3 * p.src3 + i4 * p.src4]);
+  var rest = item / p.size4;
+  var read_at = p.src_first + i4 * p.src4;
+  var write_at = p.dst_first + i4 * p.dst4;
+  var start = rest * RUN;
+  if (OUTER > 0u) {
+    start = rest % p.runs * RUN;
+    rest /= p.runs;
+    let i2 = select(rest, rest % p.size2, OUTER > 1u);
+    read_at += i2 * p.src2;
+    write_at += i2 * p.dst2;
+  }
+  if (OUTER > 1u) {
+    rest /= p.size2;
+    let i1 = select(rest, rest % p.size1, OUTER > 2u);
+    read_at += i1 * p.src1;
+    write_at += i1 * p.dst1;
+  }
+  if (OUTER > 2u) {
+    rest /= p.size1;
+    read_at += rest * p.src0;
+    write_at += rest * p.dst0;
+  }
+  read_at += start * p.src3;
+  write_at += start * p.dst3;
+  for (var i = start; i < min(start + RUN, p.size3); i++) {
+    if (ZERO) { dst[write_at] = dst_t(); } else { dst[write_at] = dst_t(src[read_at]); }
+    read_at += p.src3;
+    write_at += p.dst3;
   }
 }
