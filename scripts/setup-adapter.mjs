@@ -35,7 +35,10 @@ export function probe() {
   const line = child.stdout?.split("\n").find((text) => text.startsWith("adapter "));
   if (line) return JSON.parse(line.slice("adapter ".length));
   if (/ERR_MODULE_NOT_FOUND|dawn\.node|GLIBC/.test(child.stderr ?? ""))
-    return { reason: /.*(?:Cannot find|GLIBC|dawn\.node).*/.exec(child.stderr)?.[0].trim() ?? "webgpu cannot be loaded", broken: true };
+    return {
+      reason: /.*(?:Cannot find|GLIBC|dawn\.node).*/.exec(child.stderr)?.[0].trim() ?? "webgpu cannot be loaded",
+      broken: true,
+    };
   return { reason: child.signal ? `the driver ended by ${child.signal}` : "Dawn finds none" };
 }
 
@@ -53,13 +56,16 @@ export function parseOsRelease(text) {
  * Mesa is 22.3, which Dawn refuses), or only tell.
  */
 export function plan(platform, os) {
-  if (platform === "darwin") return { tell: "macOS gives every Metal GPU to WebGPU: update macOS, or run in a session that has a GPU" };
+  if (platform === "darwin")
+    return { tell: "macOS gives every Metal GPU to WebGPU: update macOS, or run in a session that has a GPU" };
   if (platform === "win32") return { tell: "install the graphics card's current driver (Direct3D 12)" };
   if (platform !== "linux") return { tell: "install a Vulkan 1.3 driver" };
   if (os.id === "debian" && os.version === 12) return { install: "bookworm-backports" };
   if (os.id === "debian" && !(os.version < 12)) return { install: "release" }; // testing has no number
   if (os.id === "ubuntu" && os.version >= 24.04) return { install: "release" };
-  return { tell: "install a Vulkan 1.3 driver, for machines without a GPU Mesa's lavapipe 25 or newer (mesa-vulkan-drivers on Debian, Ubuntu and Fedora, vulkan-swrast on Arch)" };
+  return {
+    tell: "install a Vulkan 1.3 driver, for machines without a GPU Mesa's lavapipe 25 or newer (mesa-vulkan-drivers on Debian, Ubuntu and Fedora, vulkan-swrast on Arch)",
+  };
 }
 
 /** The mirror that this system already takes `bookworm` from, so that a network with its own mirror works. */
@@ -92,11 +98,17 @@ export function installScript(from, sources) {
   const apt = "apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3";
   const backports = from === "bookworm-backports";
   const lines = ["set -e", "export DEBIAN_FRONTEND=noninteractive"];
-  if (backports && !sources.some((text) => text.split("\n").some((line) => /^(deb\s|Suites:).*bookworm-backports/.test(line)))) {
+  if (
+    backports &&
+    !sources.some((text) => text.split("\n").some((line) => /^(deb\s|Suites:).*bookworm-backports/.test(line)))
+  ) {
     const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     lines.push(`echo 'deb [signed-by=${keyring}] ${mirrorOf(sources)} bookworm-backports main' > ${BACKPORTS_FILE}`);
   }
-  lines.push(`${apt} update`, `${apt} install -y --no-install-recommends ${backports ? "-t bookworm-backports " : ""}${PACKAGES.join(" ")}`);
+  lines.push(
+    `${apt} update`,
+    `${apt} install -y --no-install-recommends ${backports ? "-t bookworm-backports " : ""}${PACKAGES.join(" ")}`,
+  );
   return lines.join("\n");
 }
 
@@ -124,7 +136,10 @@ function fail(why) {
 function main() {
   const before = probe();
   if (before.name) return report(before);
-  if (before.broken) return fail(`the npm package "webgpu" does not load (${before.reason}): run npm ci on a system with glibc 2.34 or newer`);
+  if (before.broken)
+    return fail(
+      `the npm package "webgpu" does not load (${before.reason}): run npm ci on a system with glibc 2.34 or newer`,
+    );
   const os = parseOsRelease(existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "");
   const { install, tell } = plan(process.platform, os);
   if (!install) return fail(`no WebGPU adapter (${before.reason}); ${tell}`);

@@ -13,6 +13,7 @@ import { DeviceError } from "../util/errors.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, oneLine, type ExitCode } from "./errors.ts";
 import { packageInfo } from "./package.ts";
+import { say } from "./stderr.ts";
 
 /** What `toile doctor --json` prints. */
 interface Report {
@@ -38,7 +39,7 @@ export async function doctor({ json = false }: { readonly json?: boolean }): Pro
   if (json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else process.stdout.write(text(report));
   if (report.ok) return EXIT.ok;
-  process.stderr.write(`toile: ${report.problem}\n`);
+  say(`toile: ${report.problem}`);
   return EXIT.failed;
 }
 
@@ -72,7 +73,7 @@ function tiers(facts: DeviceFacts): Record<string, string> {
   const reduce = planReduce(facts).variant;
   return {
     "matrix product, convolution": planGemm(facts, 1024).variant,
-    attention: planAttention(facts, 64, 1024).variant,
+    attention: planAttention(facts, 64).variant,
     "group norm, layer norm, softmax": reduce,
     "element-wise, copies": "plain",
   };

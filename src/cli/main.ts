@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "./package.ts";
+import { flushStderr, say } from "./stderr.ts";
 import type { TryOnArguments } from "./try-on.ts";
 
 // Each command loads its own modules: a mistake on the command line is answered before any of the library is read.
@@ -57,8 +58,8 @@ function program(): Command {
 
 /** Ends the process once what was written has gone out; Dawn's threads would keep it alive. */
 async function finish(code: ExitCode): Promise<void> {
-  for (const stream of [process.stdout, process.stderr])
-    await new Promise<void>((resolve) => stream.write("", () => resolve()));
+  await new Promise<void>((resolve) => void process.stdout.write("", () => resolve()));
+  await flushStderr();
   process.exit(code);
 }
 
@@ -70,7 +71,7 @@ async function run(): Promise<void> {
     await program().parseAsync();
   } catch (error) {
     const { code, line } = explain(error);
-    if (line !== undefined) process.stderr.write(`toile: ${line}\n`);
+    if (line !== undefined) say(`toile: ${line}`);
     await finish(code);
   }
 }

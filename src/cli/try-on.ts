@@ -13,6 +13,7 @@ import { Interrupt } from "./interrupt.ts";
 import { parseTryOn, type TryOnOptions } from "./options.ts";
 import { packageInfo } from "./package.ts";
 import { Progress } from "./progress.ts";
+import { say } from "./stderr.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type TryOnArguments = Readonly<Record<string, unknown>>;
@@ -58,7 +59,7 @@ export async function tryOn(raw: TryOnArguments): Promise<ExitCode> {
   } catch (error) {
     progress.clear();
     if (!interrupt.signal.aborted) throw error;
-    process.stderr.write("toile: interrupted, nothing was written\n");
+    say("toile: interrupted, nothing was written");
     return EXIT.interrupted;
   }
 }
