@@ -22,7 +22,7 @@ async function firstBadModule(network: Module, repeat: () => Tensor): Promise<st
   } finally {
     undo();
   }
-  for (const { path, bad } of answers)
-    if ((await bad) > 0) return `; the first module to produce one is ${path || "the network itself"}`;
-  return "; a second pass did not produce any";
+  const counts = await Promise.all(answers.map(({ bad }) => bad));
+  const first = answers[counts.findIndex((bad) => bad > 0)];
+  return first ? `; the first module to produce one is ${first.path || "the network itself"}` : "; a second pass did not produce any";
 }
