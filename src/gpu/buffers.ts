@@ -47,7 +47,12 @@ export class BufferPool {
   take(bytes: number, idleBefore = Infinity): GpuBuffer {
     const size = Math.max(ROUND, Math.ceil(bytes / ROUND) * ROUND);
     if (size > this.#limit)
-      throw new OutOfMemoryError("alloc", `${bytes} bytes asked, the device's largest buffer is ${this.#limit}`, bytes, this.#limit);
+      throw new OutOfMemoryError(
+        "alloc",
+        `${bytes} bytes asked, the device's largest buffer is ${this.#limit}`,
+        bytes,
+        this.#limit,
+      );
     const waiting = this.#free.get(size);
     const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore) ?? -1;
     let buffer: GpuBuffer;
@@ -96,6 +101,12 @@ export class BufferPool {
   }
 
   get use(): MemoryUse {
-    return { live: this.#live, bytes: this.#bytes, pooled: this.#pooled, peak: this.#peak, allocations: this.#allocations };
+    return {
+      live: this.#live,
+      bytes: this.#bytes,
+      pooled: this.#pooled,
+      peak: this.#peak,
+      allocations: this.#allocations,
+    };
   }
 }

@@ -82,7 +82,10 @@ export class Device {
   /** Storage that holds `data`. Bytes past its end, up to the next multiple of four, are zero. */
   upload(data: ArrayBufferView): View {
     this.#assertAlive();
-    const view = this.#view(this.#pool.take(wholeVectors(data.byteLength) + this.#guard, this.#queue.submitted), data.byteLength);
+    const view = this.#view(
+      this.#pool.take(wholeVectors(data.byteLength) + this.#guard, this.#queue.submitted),
+      data.byteLength,
+    );
     const whole = data.byteLength - (data.byteLength % 4);
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     this.#queue.guarded(() => {
@@ -110,12 +113,20 @@ export class Device {
     const x = Math.min(groups, limits.maxComputeWorkgroupsPerDimension);
     const y = Math.ceil(groups / x);
     if (y > limits.maxComputeWorkgroupsPerDimension)
-      throw new ShapeError(kernel.name, `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`);
+      throw new ShapeError(
+        kernel.name,
+        `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`,
+      );
     const views = Object.keys(kernel.bind).map((name) => {
       const view = bind[name as B];
       if (view.bytes > limits.maxStorageBufferBindingSize) {
         const most = limits.maxStorageBufferBindingSize;
-        throw new OutOfMemoryError(kernel.name, `${name} needs a binding of ${view.bytes} bytes, the device binds at most ${most}`, view.bytes, most);
+        throw new OutOfMemoryError(
+          kernel.name,
+          `${name} needs a binding of ${view.bytes} bytes, the device binds at most ${most}`,
+          view.bytes,
+          most,
+        );
       }
       return this.#guard ? { ...view, bytes: wholeVectors(view.bytes) + this.#guard } : view;
     });
@@ -220,7 +231,8 @@ export class Device {
       const start = wholeVectors(bytes);
       const band = new Uint8Array(await this.read({ buffer, offset: start, bytes: buffer.bytes - start }));
       const at = band.findIndex((byte) => byte !== GUARD_BYTE);
-      if (at >= 0) throw new KernelError("guard", `buffer ${buffer.id} of ${bytes} bytes was written at byte ${start + at}`);
+      if (at >= 0)
+        throw new KernelError("guard", `buffer ${buffer.id} of ${bytes} bytes was written at byte ${start + at}`);
     }
   }
 
@@ -246,7 +258,12 @@ export class Device {
     const held = this.#pool.use.bytes;
     return this.#queue.guarded(
       () => this.gpu.createBuffer({ size: bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
-      () => new OutOfMemoryError("alloc", `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`, bytes),
+      () =>
+        new OutOfMemoryError(
+          "alloc",
+          `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`,
+          bytes,
+        ),
     );
   }
 
@@ -273,14 +290,19 @@ function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, gr
     const type = kernel.params[name];
     if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
     if (type === "f32") view.setFloat32(4 * i + 4, value, true);
-    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32) throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
+    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32)
+      throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
     else if (type === "u32") view.setUint32(4 * i + 4, value, true);
     else view.setInt32(4 * i + 4, value, true);
   }
   return view.buffer;
 }
 
-function* disposablesIn(value: unknown, scope: ReadonlySet<Disposable>, seen = new Set<unknown>()): Generator<Disposable> {
+function* disposablesIn(
+  value: unknown,
+  scope: ReadonlySet<Disposable>,
+  seen = new Set<unknown>(),
+): Generator<Disposable> {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   seen.add(value);
   if (scope.has(value as Disposable)) yield value as Disposable;

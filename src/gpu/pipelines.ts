@@ -77,7 +77,8 @@ export class PipelineCache {
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const first = messages.find((message) => message.type === "error");
-      if (!first) throw new ShaderError(pipeline.name, String((error as Error).message).split("\n")[0]!, { cause: error });
+      if (!first)
+        throw new ShaderError(pipeline.name, String((error as Error).message).split("\n")[0]!, { cause: error });
       const at = sourceLine(texts, first.lineNum);
       const where = `${kernel.files[at.file]!.name}:${at.line}:${first.linePos}`;
       throw new ShaderError(pipeline.name, `${where} ${first.message}`, { cause: error });

@@ -127,11 +127,16 @@ export class CommandQueue {
     const commands = this.#pending;
     this.#pending = [];
     this.batch++;
-    this.#tail = this.#tail.then(() => this.#send(commands)).catch((error: unknown) => {
-      this.fail(error instanceof ToileError ? error : new ToileError("submit", String((error as Error).message ?? error)));
-    }).then(() => {
-      this.submitted++;
-    });
+    this.#tail = this.#tail
+      .then(() => this.#send(commands))
+      .catch((error: unknown) => {
+        this.fail(
+          error instanceof ToileError ? error : new ToileError("submit", String((error as Error).message ?? error)),
+        );
+      })
+      .then(() => {
+        this.submitted++;
+      });
   }
 
   async #send(commands: readonly Command[]): Promise<void> {
@@ -145,7 +150,8 @@ export class CommandQueue {
         if ("pipeline" in command) uniforms.set(new Uint8Array(command.params), i * this.#slot);
       this.#device.queue.writeBuffer(this.#arena, 0, uniforms);
       const encoder = this.#device.createCommandEncoder();
-      if (this.profiler) this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
+      if (this.profiler)
+        this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
       else this.#encode(encoder, commands);
       this.#device.queue.submit([encoder.finish()]);
     });

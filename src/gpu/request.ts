@@ -17,9 +17,15 @@ export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOp
   if (!gpu) throw new DeviceError("requestDevice", "this environment has no WebGPU (navigator.gpu)");
   const { powerPreference = "high-performance", without = [], fakeLimits = {} } = options;
   const adapter = await gpu.requestAdapter({ powerPreference });
-  if (!adapter) throw new DeviceError("requestDevice", `no WebGPU adapter: ${options.advice ?? "this browser, or its GPU, offers none"}`);
+  if (!adapter)
+    throw new DeviceError(
+      "requestDevice",
+      `no WebGPU adapter: ${options.advice ?? "this browser, or its GPU, offers none"}`,
+    );
   const features = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !without.includes(name));
-  const requiredLimits: Record<string, number> = { maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage) };
+  const requiredLimits: Record<string, number> = {
+    maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage),
+  };
   for (const name of LIMIT_NAMES) requiredLimits[name] = adapter.limits[name];
   const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
   const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, device.limits[name]])) as unknown as DeviceLimits;

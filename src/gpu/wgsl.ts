@@ -9,7 +9,8 @@ const TYPE = /^(?:f32|f16|u32|i32|vec4<(?:f32|f16|u32|i32)>)$/;
 const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_invocation_id)/;
 
 function literal(kernel: string, name: string, type: string | undefined, value: SpecValue): string {
-  const wrong = () => new KernelError(kernel, `spec constant ${name} is ${type ?? "a type"}, got ${JSON.stringify(value)}`);
+  const wrong = () =>
+    new KernelError(kernel, `spec constant ${name} is ${type ?? "a type"}, got ${JSON.stringify(value)}`);
   if (type === undefined) {
     if (typeof value !== "string" || !TYPE.test(value)) throw wrong();
     return value;
@@ -35,12 +36,15 @@ export function specialise(kernel: string, files: readonly string[], spec: Spec)
   const joined = files.join("\n");
   const text = joined.replace(BLOCK, (_, block: string) => {
     // keep the two marker lines, so that line numbers stay those of the file
-    const lines = block.replace(LINE, (_line, keyword: string, name: string, type: string | undefined, initial: string) => {
-      unknown.delete(name);
-      const value = spec[name] === undefined ? initial : literal(kernel, name, type, spec[name]);
-      f16 ||= value.includes("f16");
-      return `${keyword} ${name}${type ? `: ${type}` : ""} = ${value};`;
-    });
+    const lines = block.replace(
+      LINE,
+      (_line, keyword: string, name: string, type: string | undefined, initial: string) => {
+        unknown.delete(name);
+        const value = spec[name] === undefined ? initial : literal(kernel, name, type, spec[name]);
+        f16 ||= value.includes("f16");
+        return `${keyword} ${name}${type ? `: ${type}` : ""} = ${value};`;
+      },
+    );
     return `//\n${lines}//`;
   });
   if (unknown.size > 0) throw new KernelError(kernel, `no spec constant named ${[...unknown].join(", ")}`);

@@ -55,8 +55,10 @@ export function planAttention(facts: DeviceFacts, headDim: number, forced?: stri
   const lanes = facts.subgroupSize;
   const variant = forced ?? (lanes === undefined ? "plain" : "subgroup");
   if (variant === "plain") return { variant, rows: 64, spec: {} };
-  if (variant !== "subgroup") throw new KernelError("attention", `no variant named ${variant}: there are subgroup and plain`);
-  if (lanes === undefined) throw new KernelError("attention", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
+  if (variant !== "subgroup")
+    throw new KernelError("attention", `no variant named ${variant}: there are subgroup and plain`);
+  if (lanes === undefined)
+    throw new KernelError("attention", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
   const rows = rowsFor(headDim);
   return { variant, rows, spec: { LANES: lanes, ROWS: rows } };
 }
@@ -90,7 +92,14 @@ export function attention(device: Device, call: AttentionCall): void {
     const other = [call.sharedKeys ? 0 : batch * call.keys * width, call.keys * width] as const;
     const q = bindRange(limits, call.q, ...own);
     const k = bindRange(limits, call.k, ...other);
-    const one = { ...call, batches: 1, q: q.view, k: k.view, v: bindRange(limits, call.v, ...other).view, y: bindRange(limits, call.y, ...own).view };
+    const one = {
+      ...call,
+      batches: 1,
+      q: q.view,
+      k: k.view,
+      v: bindRange(limits, call.v, ...other).view,
+      y: bindRange(limits, call.y, ...own).view,
+    };
     record(device, one, { q: q.skip / (4 * bytes), kv: k.skip / (4 * bytes) });
   }
 }
@@ -119,7 +128,9 @@ function record(device: Device, call: AttentionCall, first: { q: number; kv: num
   });
 }
 
-const specs = ["f32", "f16"].flatMap((elem) => [8, 40, 64, 80, 160, 512].flatMap((D) => [false, true].map((CAUSAL) => ({ elem, D, CAUSAL }))));
+const specs = ["f32", "f16"].flatMap((elem) =>
+  [8, 40, 64, 80, 160, 512].flatMap((D) => [false, true].map((CAUSAL) => ({ elem, D, CAUSAL }))),
+);
 
 export const attentionEntries: readonly KernelEntry[] = [
   {

@@ -36,7 +36,8 @@ export const alignedRows = (limits: DeviceLimits, rowBytes: number): number => {
 };
 
 /** Splits `rows` rows of `rowBytes` into bands that one binding can hold, each starting where a binding may start. */
-export const rowBands = (limits: DeviceLimits, rows: number, rowBytes: number): Range[] => bandsOf(limits, rows, [rowBytes]);
+export const rowBands = (limits: DeviceLimits, rows: number, rowBytes: number): Range[] =>
+  bandsOf(limits, rows, [rowBytes]);
 
 /** The same for several tensors cut at the same rows, each with its own bytes a row. */
 export function bandsOf(limits: DeviceLimits, rows: number, rowBytes: readonly number[]): Range[] {
@@ -46,7 +47,12 @@ export function bandsOf(limits: DeviceLimits, rows: number, rowBytes: readonly n
 }
 
 /** A binding that covers bytes [start, start + bytes) of a view: it begins at or before them, `skip` bytes earlier. */
-export function bindRange(limits: DeviceLimits, view: View, start: number, bytes: number): { view: View; skip: number } {
+export function bindRange(
+  limits: DeviceLimits,
+  view: View,
+  start: number,
+  bytes: number,
+): { view: View; skip: number } {
   const skip = start % Math.max(16, limits.minStorageBufferOffsetAlignment);
   return { view: slice(view, start - skip, bytes + skip), skip };
 }

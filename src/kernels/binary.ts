@@ -52,7 +52,22 @@ export const binaryEntry: KernelEntry = {
   ),
 };
 
-const none = { size1: 1, size2: 1, size3: 1, size4: 1, a0: 0, a1: 0, a2: 0, a3: 0, a4: 0, b0: 0, b1: 0, b2: 0, b3: 0, b4: 0 };
+const none = {
+  size1: 1,
+  size2: 1,
+  size3: 1,
+  size4: 1,
+  a0: 0,
+  a1: 0,
+  a2: 0,
+  a3: 0,
+  a4: 0,
+  b0: 0,
+  b1: 0,
+  b2: 0,
+  b3: 0,
+  b4: 0,
+};
 
 export interface BinaryCall {
   readonly op: BinaryOp;
@@ -108,7 +123,10 @@ export function binaryStrided(
   aStrides: readonly number[],
   bStrides: readonly number[],
 ): void {
-  const five = (values: readonly number[], filler: number) => [...new Array<number>(5 - values.length).fill(filler), ...values];
+  const five = (values: readonly number[], filler: number) => [
+    ...new Array<number>(5 - values.length).fill(filler),
+    ...values,
+  ];
   const [s, u, v] = [five(shape, 1), five(aStrides, 0), five(bStrides, 0)];
   device.run(kernel, {
     spec: { ...typesOf(elem, false), OP: BINARY_OPS.indexOf(op), MODE: 2 },

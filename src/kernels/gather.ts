@@ -23,7 +23,15 @@ export const gatherEntry: KernelEntry = {
 /** y[i] = table[ids[i]] for `count` ids and a table [rows, channels]. */
 export function gather(
   device: Device,
-  { ids, table, y, count, rows, channels, elem }: { ids: View; table: View; y: View; count: number; rows: number; channels: number; elem: "f32" | "f16" },
+  {
+    ids,
+    table,
+    y,
+    count,
+    rows,
+    channels,
+    elem,
+  }: { ids: View; table: View; y: View; count: number; rows: number; channels: number; elem: "f32" | "f16" },
 ): void {
   const vector = channels % 4 === 0;
   const row = vector ? channels / 4 : channels;

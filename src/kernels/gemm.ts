@@ -62,8 +62,20 @@ const subgroup = defineKernel({
   params,
   bind,
 });
-const tiled = defineKernel({ name: "gemm_tiled", files: { ...shared, "gemm_tiled.wgsl": tiledSource }, spec: switches, params, bind });
-const plain = defineKernel({ name: "gemm_plain", files: { ...shared, "gemm_plain.wgsl": plainSource }, spec: switches, params, bind });
+const tiled = defineKernel({
+  name: "gemm_tiled",
+  files: { ...shared, "gemm_tiled.wgsl": tiledSource },
+  spec: switches,
+  params,
+  bind,
+});
+const plain = defineKernel({
+  name: "gemm_plain",
+  files: { ...shared, "gemm_plain.wgsl": plainSource },
+  spec: switches,
+  params,
+  bind,
+});
 
 /** How a product is computed: which kernel, and its tile. */
 export interface GemmPlan {
@@ -80,8 +92,10 @@ export function planGemm(facts: DeviceFacts, m: number, forced?: string): GemmPl
   const variant = forced ?? (lanes === undefined ? "tiled" : "subgroup");
   if (variant === "plain") return { variant, rows: 1, columns4: 1, spec: {} };
   if (variant === "tiled") return { variant, rows: 32, columns4: 8, spec: {} };
-  if (variant !== "subgroup") throw new KernelError("gemm", `no variant named ${variant}: there are subgroup, tiled and plain`);
-  if (lanes === undefined) throw new KernelError("gemm", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
+  if (variant !== "subgroup")
+    throw new KernelError("gemm", `no variant named ${variant}: there are subgroup, tiled and plain`);
+  if (lanes === undefined)
+    throw new KernelError("gemm", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
   const rows = m <= 4 ? 4 : 16; // 16 rows keep their sums in registers, 32 do not
   return { variant, rows, columns4: lanes, spec: { LANES: lanes, ROWS: rows } };
 }
@@ -165,7 +179,14 @@ export function gemm(device: Device, call: GemmCall): void {
       extras: (post.bias ? 1 : 0) + (post.shift ? 2 : 0) + (post.residual ? 4 : 0),
       activation: activationCode(post.activation),
     },
-    bind: { x: call.x, w: call.w, bias: post.bias ?? nothing, shift: post.shift ?? nothing, residual: post.residual ?? nothing, y: call.y },
+    bind: {
+      x: call.x,
+      w: call.w,
+      bias: post.bias ?? nothing,
+      shift: post.shift ?? nothing,
+      residual: post.residual ?? nothing,
+      y: call.y,
+    },
     groups: plan.variant === "plain" ? Math.ceil((batches * m * n4) / 64) : tilesM * tilesN * batches,
   });
 }
@@ -195,7 +216,9 @@ export const gemmEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
     needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [4, 16].map((ROWS) => ({ ...spec, LANES, ROWS })))),
+    specs: specs.flatMap((spec) =>
+      [4, 8, 16, 32, 64].flatMap((LANES) => [4, 16].map((ROWS) => ({ ...spec, LANES, ROWS }))),
+    ),
   },
   { kernel: tiled, specs },
   { kernel: plain, specs },

@@ -72,7 +72,14 @@ export function groupNorm(device: Device, call: GroupNormCall): void {
     const items = (Math.ceil(length / chunk) * channels) / 4;
     device.run(stats, {
       spec: { elem: call.elem },
-      params: { items, channels4: channels / 4, pixels: length, chunk, x_first: first, out_first: ((image * chunks + start / chunk) * channels) / 4 },
+      params: {
+        items,
+        channels4: channels / 4,
+        pixels: length,
+        chunk,
+        x_first: first,
+        out_first: ((image * chunks + start / chunk) * channels) / 4,
+      },
       bind: { x: view(call.x), mean, square },
       groups: Math.ceil(items / WG),
     });
@@ -106,7 +113,12 @@ interface PixelBand {
 }
 
 /** Every image in bands of whole chunks that one binding can hold. */
-function eachBand(device: Device, { images, pixels, channels, elem }: GroupNormCall, chunk: number, visit: (band: PixelBand) => void): void {
+function eachBand(
+  device: Device,
+  { images, pixels, channels, elem }: GroupNormCall,
+  chunk: number,
+  visit: (band: PixelBand) => void,
+): void {
   const { limits } = device.facts;
   const bytes = elem === "f16" ? 2 : 4;
   const pixel = channels * bytes;

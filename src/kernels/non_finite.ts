@@ -24,7 +24,12 @@ export async function nonFinite(device: Device, x: View, count: number, elem: "f
   // everything is recorded before the first await, so x may be given back at once
   const counts = chunks(device.facts.limits, count, bytes).map(({ start, length }) => {
     const out = device.alloc(GROUPS * WG * 4);
-    device.run(kernel, { spec: { elem }, params: { count: length }, bind: { x: slice(x, start * bytes, length * bytes), counts: out }, groups: GROUPS });
+    device.run(kernel, {
+      spec: { elem },
+      params: { count: length },
+      bind: { x: slice(x, start * bytes, length * bytes), counts: out },
+      groups: GROUPS,
+    });
     return out;
   });
   let total = 0;

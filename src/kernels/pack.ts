@@ -25,7 +25,15 @@ const packKernel = defineKernel({
   name: "pack",
   files: { "lib/index.wgsl": index, "lib/raw.wgsl": raw, "pack.wgsl": packSource },
   spec,
-  params: { outputs: "u32", inputs: "u32", taps: "u32", first: "u32", first_out4: "u32", out4: "u32", tiles_out: "u32" },
+  params: {
+    outputs: "u32",
+    inputs: "u32",
+    taps: "u32",
+    first: "u32",
+    first_out4: "u32",
+    out4: "u32",
+    tiles_out: "u32",
+  },
   bind,
 });
 

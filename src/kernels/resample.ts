@@ -46,7 +46,13 @@ export const resampleEntry: KernelEntry = {
   kernel,
   specs: ["f32", "f16"].flatMap((elem) =>
     [true, false].flatMap((vector) =>
-      [0, 1, 2, 3].flatMap((MODE) => (MODE === 1 ? [false, true] : [false]).map((ALIGN_CORNERS) => ({ ...types(elem, vector), MODE, ALIGN_CORNERS }))),
+      [0, 1, 2, 3].flatMap((MODE) =>
+        (MODE === 1 ? [false, true] : [false]).map((ALIGN_CORNERS) => ({
+          ...types(elem, vector),
+          MODE,
+          ALIGN_CORNERS,
+        })),
+      ),
     ),
   ),
 };
@@ -117,7 +123,11 @@ function dispatch(device: Device, call: ResampleCall, band: Band): void {
   const [padY, padX] = call.pad ?? [0, 0];
   const [scaleY, scaleX] = call.scale ?? [1, 1];
   device.run(kernel, {
-    spec: { ...types(elem, vector), MODE: MODES.indexOf(mode), ALIGN_CORNERS: mode === "bilinear" && (call.alignCorners ?? false) },
+    spec: {
+      ...types(elem, vector),
+      MODE: MODES.indexOf(mode),
+      ALIGN_CORNERS: mode === "bilinear" && (call.alignCorners ?? false),
+    },
     params: {
       items,
       row,

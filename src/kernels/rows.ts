@@ -56,7 +56,16 @@ export const rowEntries: readonly KernelEntry[] = [layerNorms, softmaxes].flatMa
 /** Normalises each row of `channels` (a multiple of 4), then scales and shifts. */
 export function layerNorm(
   device: Device,
-  call: { x: View; weight: View; bias: View; y: View; rows: number; channels: number; eps: number; elem: "f32" | "f16" },
+  call: {
+    x: View;
+    weight: View;
+    bias: View;
+    y: View;
+    rows: number;
+    channels: number;
+    eps: number;
+    elem: "f32" | "f16";
+  },
 ): void {
   const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
   const kernel = layerNorms[variant === "subgroup" ? 0 : 1]!;
@@ -71,7 +80,10 @@ export function layerNorm(
 }
 
 /** Softmax of each row. */
-export function softmax(device: Device, call: { x: View; y: View; rows: number; length: number; elem: "f32" | "f16" }): void {
+export function softmax(
+  device: Device,
+  call: { x: View; y: View; rows: number; length: number; elem: "f32" | "f16" },
+): void {
   const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
   const kernel = softmaxes[variant === "subgroup" ? 0 : 1]!;
   for (const band of bands(device.facts.limits, call.rows, call.length, call.elem)) {

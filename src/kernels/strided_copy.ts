@@ -55,7 +55,12 @@ export const stridedCopyEntry: KernelEntry = {
     [0, 1, 2, 3].flatMap((OUTER) => [
       { src_t: from, dst_t: to, OUTER },
       { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>`, OUTER },
-      ...(from === to ? [{ src_t: from, dst_t: to, OUTER, ZERO: true }, { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>`, OUTER, ZERO: true }] : []),
+      ...(from === to
+        ? [
+            { src_t: from, dst_t: to, OUTER, ZERO: true },
+            { src_t: `vec4<${from}>`, dst_t: `vec4<${to}>`, OUTER, ZERO: true },
+          ]
+        : []),
     ]),
   ),
 };
@@ -71,7 +76,8 @@ export interface Strided {
 /** Copies `shape` (at most five sizes) from one strided place to another, or fills it with zeros. */
 export function stridedCopy(device: Device, shape: readonly number[], src: Strided | "zeros", dst: Strided): void {
   if (shape.some((size) => size === 0)) return;
-  const from: Strided = src === "zeros" ? { view: device.nothing, elem: dst.elem, first: 0, strides: shape.map(() => 0) } : src;
+  const from: Strided =
+    src === "zeros" ? { view: device.nothing, elem: dst.elem, first: 0, strides: shape.map(() => 0) } : src;
   const job = merged(shape, from, dst);
   if (src === "zeros" || !copyPieces(device, job)) record(device, folded(job), src === "zeros");
 }
@@ -114,7 +120,14 @@ function copyPieces(device: Device, { shape, src, dst }: Job): boolean {
     (dst.first + (shape.length > 1 ? i * dst.strides[0]! : 0)) * bytes,
   ]);
   const whole = [run * bytes, ...starts.flat()].every((n) => n % 4 === 0);
-  if (src.elem !== dst.elem || shape.length > 2 || pieces > COPIES || run < (shape.at(-1) ?? 1) || run * bytes < PIECE_BYTES || !whole)
+  if (
+    src.elem !== dst.elem ||
+    shape.length > 2 ||
+    pieces > COPIES ||
+    run < (shape.at(-1) ?? 1) ||
+    run * bytes < PIECE_BYTES ||
+    !whole
+  )
     return false;
   for (const [from = 0, to = 0] of starts)
     device.copy(
@@ -152,7 +165,13 @@ function record(device: Device, job: Job, zeros: boolean): void {
   const spans = job.shape.map((n, i) => (n < 2 ? 0 : (n - 1) * Math.max(job.src.strides[i]!, job.dst.strides[i]!)));
   const at = spans.indexOf(Math.max(...spans));
   const half = Math.floor((job.shape[at] ?? 0) / 2);
-  if (half < 1) throw new OutOfMemoryError("copy", `one element needs more than the device binds (${most} bytes)`, from.bytes, most);
+  if (half < 1)
+    throw new OutOfMemoryError(
+      "copy",
+      `one element needs more than the device binds (${most} bytes)`,
+      from.bytes,
+      most,
+    );
   const part = (start: number, size: number): Job => ({
     shape: job.shape.map((n, i) => (i === at ? size : n)),
     src: { ...job.src, first: job.src.first + start * job.src.strides[at]! },
@@ -162,19 +181,29 @@ function record(device: Device, job: Job, zeros: boolean): void {
   record(device, part(half, job.shape[at]! - half), zeros);
 }
 
-function dispatch(device: Device, { shape, src, dst }: Job, zeros: boolean, from: { start: number; bytes: number }, to: { start: number; bytes: number }): void {
+function dispatch(
+  device: Device,
+  { shape, src, dst }: Job,
+  zeros: boolean,
+  from: { start: number; bytes: number },
+  to: { start: number; bytes: number },
+): void {
   const { limits } = device.facts;
   const bind = (side: Strided, { start, bytes }: { start: number; bytes: number }) =>
-    side.view.bytes <= limits.maxStorageBufferBindingSize ? { view: side.view, skip: start } : bindRange(limits, side.view, start, bytes);
+    side.view.bytes <= limits.maxStorageBufferBindingSize
+      ? { view: side.view, skip: start }
+      : bindRange(limits, side.view, start, bytes);
   const [read, write] = [bind(src, from), bind(dst, to)];
   const [firstA, firstB] = [read.skip / sizeOf(src.elem), write.skip / sizeOf(dst.elem)];
   const four = (n: number) => n % 4 === 0;
   const inner = shape.at(-1) ?? 1;
-  const walks = (side: Strided, first: number) => side.strides.at(-1) === 1 && four(first) && side.strides.slice(0, -1).every(four);
+  const walks = (side: Strided, first: number) =>
+    side.strides.at(-1) === 1 && four(first) && side.strides.slice(0, -1).every(four);
   const vector = four(inner) && (zeros || walks(src, firstA)) && walks(dst, firstB);
   const unit = vector ? 4 : 1;
   const sizes = pad5(vector ? [...shape.slice(0, -1), inner / 4] : shape, 1);
-  const strides = (side: Strided) => pad5(vector ? [...side.strides.slice(0, -1).map((s) => s / 4), side.strides.at(-1)!] : side.strides, 0);
+  const strides = (side: Strided) =>
+    pad5(vector ? [...side.strides.slice(0, -1).map((s) => s / 4), side.strides.at(-1)!] : side.strides, 0);
   const [s, d] = [strides(src), strides(dst)];
   const [size0, size1, size2, size3, size4] = sizes as [number, number, number, number, number];
   const runs = Math.ceil(size3 / RUN);
@@ -204,7 +233,10 @@ function dispatch(device: Device, { shape, src, dst }: Job, zeros: boolean, from
 }
 
 /** Puts outer dimensions in front until there are five. */
-const pad5 = (values: readonly number[], filler: number): number[] => [...new Array<number>(5 - values.length).fill(filler), ...values];
+const pad5 = (values: readonly number[], filler: number): number[] => [
+  ...new Array<number>(5 - values.length).fill(filler),
+  ...values,
+];
 
 /** `{ src0: …, src1: …, … }`. */
 function numbered<N extends string>(name: N, [v0, v1, v2, v3, v4]: readonly number[]) {

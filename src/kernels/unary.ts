@@ -23,7 +23,14 @@ export const unaryEntry: KernelEntry = {
 };
 
 /** y = activation(x) over `count` elements of the same storage type. */
-export function unary(device: Device, x: View, y: View, count: number, elem: "f32" | "f16", activation: Activation): void {
+export function unary(
+  device: Device,
+  x: View,
+  y: View,
+  count: number,
+  elem: "f32" | "f16",
+  activation: Activation,
+): void {
   const bytes = elem === "f16" ? 2 : 4;
   for (const { start, length } of chunks(device.facts.limits, count, bytes)) {
     const vectors = Math.ceil(length / 4);

@@ -22,7 +22,13 @@ export const weightedSumEntry: KernelEntry = {
 };
 
 /** y = Σ coefficientᵢ · termᵢ over `count` elements; one to six terms. */
-export function weightedSum(device: Device, terms: readonly (readonly [coefficient: number, view: View])[], y: View, count: number, elem: "f32" | "f16"): void {
+export function weightedSum(
+  device: Device,
+  terms: readonly (readonly [coefficient: number, view: View])[],
+  y: View,
+  count: number,
+  elem: "f32" | "f16",
+): void {
   const bytes = elem === "f16" ? 2 : 4;
   for (const { start, length } of chunks(device.facts.limits, count, bytes)) {
     const part = (i: number) => slice((terms[i] ?? terms[0]!)[1], start * bytes, length * bytes);
@@ -31,7 +37,15 @@ export function weightedSum(device: Device, terms: readonly (readonly [coefficie
     device.run(kernel, {
       spec: { elem, TERMS: terms.length },
       params: { vectors, c0: c(0), c1: c(1), c2: c(2), c3: c(3), c4: c(4), c5: c(5) },
-      bind: { t0: part(0), t1: part(1), t2: part(2), t3: part(3), t4: part(4), t5: part(5), y: slice(y, start * bytes, length * bytes) },
+      bind: {
+        t0: part(0),
+        t1: part(1),
+        t2: part(2),
+        t3: part(3),
+        t4: part(4),
+        t5: part(5),
+        y: slice(y, start * bytes, length * bytes),
+      },
       groups: Math.ceil(vectors / WG),
     });
   }

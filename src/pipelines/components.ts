@@ -48,7 +48,11 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
     loaded.push(module);
     const source = await openCheckpoint(folder, base);
     try {
-      await loadModule(device, module, source, { label: base.split("/").at(-2) ?? base, dtype, ...(ignore && { ignore }) });
+      await loadModule(device, module, source, {
+        label: base.split("/").at(-2) ?? base,
+        dtype,
+        ...(ignore && { ignore }),
+      });
     } finally {
       await source.close();
     }
@@ -57,14 +61,24 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
   };
   try {
     const unet = async (name: string) =>
-      load(new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`)), `${unets}/${name}/diffusion_pytorch_model`);
+      load(
+        new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`)),
+        `${unets}/${name}/diffusion_pytorch_model`,
+      );
     const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
     return {
       scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
       preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
       tokenizer: await loadTokenizer(folder, "ootd/tokenizer"),
-      vae: await load(new AutoencoderKL(await json(folder, "ootd/vae/config.json")), "ootd/vae/diffusion_pytorch_model"),
-      textEncoder: await load(new CLIPTextModel(await json(folder, "ootd/text_encoder/config.json")), "ootd/text_encoder/model", foreignTo("text_model.")),
+      vae: await load(
+        new AutoencoderKL(await json(folder, "ootd/vae/config.json")),
+        "ootd/vae/diffusion_pytorch_model",
+      ),
+      textEncoder: await load(
+        new CLIPTextModel(await json(folder, "ootd/text_encoder/config.json")),
+        "ootd/text_encoder/model",
+        foreignTo("text_model."),
+      ),
       imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignTo("vis")),
       garmentUnet: await unet("unet_garm"),
       tryOnUnet: await unet("unet_vton"),
@@ -86,7 +100,8 @@ export async function json(folder: Folder, path: string): Promise<Record<string,
 }
 
 async function loadTokenizer(folder: Folder, base: string): Promise<Tokenizer> {
-  const optional = async (name: string) => ((await folder.has(`${base}/${name}`)) ? json(folder, `${base}/${name}`) : undefined);
+  const optional = async (name: string) =>
+    (await folder.has(`${base}/${name}`)) ? json(folder, `${base}/${name}`) : undefined;
   const tokenizerJson = await optional("tokenizer.json");
   const config = await optional("tokenizer_config.json");
   const specialTokens = await optional("special_tokens_map.json");

@@ -67,7 +67,11 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
 }
 
 /** hd: the empty text's two tokens, the second replaced by the image embedding. dc: the category's three, the embedding appended. */
-function encodePrompt({ device, components, dtype, model, category, garment }: ConditioningInputs, bag: Bag, shown: Map<string, Tensor>): Tensor {
+function encodePrompt(
+  { device, components, dtype, model, category, garment }: ConditioningInputs,
+  bag: Bag,
+  shown: Map<string, Tensor>,
+): Tensor {
   const length = model === "hd" ? 2 : 3;
   const ids = components.tokenizer.encode(model === "hd" ? "" : category, { maxLength: length, padToMaxLength: true });
   const pixels = clipPreprocess(garment, components.preprocessor);
@@ -89,7 +93,11 @@ export function imageTensor(device: Device, image: RgbImage, dtype: "f32" | "f16
 }
 
 /** Adds a conditioning's tensors to a trace, each of the halves once per sample as the reference holds them. */
-export async function traceConditioning(trace: Trace, shown: ReadonlyMap<string, Tensor>, samples: number): Promise<void> {
+export async function traceConditioning(
+  trace: Trace,
+  shown: ReadonlyMap<string, Tensor>,
+  samples: number,
+): Promise<void> {
   for (const [name, tensor] of shown) {
     if (!/^(garm_latents|spatial_attn)/.test(name)) {
       await trace.add(name, tensor);
@@ -107,4 +115,3 @@ export async function traceConditioning(trace: Trace, shown: ReadonlyMap<string,
     spread.dispose();
   }
 }
-

@@ -16,6 +16,8 @@ export interface DenoiseInputs {
   readonly scheduler: Scheduler;
   /** [samples, h, w, 4] f32: the first sample, before the scheduler scales it, and the noise of the repaint. */
   readonly noise: Tensor;
+  /** Draws noise like the first, for schedulers that add some at each step. */
+  readonly drawNoise: () => Tensor;
   /** The masked person's latent, unscaled: [1, h, w, 4]. */
   readonly masked: Tensor;
   /** The whole person's latent and the mask that keeps it outside [1, h, w, 1]; none: no repaint. */
@@ -49,12 +51,19 @@ export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
       const predict = () => {
         const scaled = cast(scheduler.scaleModelInput(latents, i), inputs.dtype);
         const input = concat([repeat(scaled, halves), masked], 3);
-        return cast(unet.forward(input, time.at(i), inputs.conditioning.text, { fusion: inputs.conditioning.fusion }), "f32");
+        return cast(
+          unet.forward(input, time.at(i), inputs.conditioning.text, { fusion: inputs.conditioning.fusion }),
+          "f32",
+        );
       };
       const predicted = bag.run(predict);
-      const next = bag.run(() => repainted(scheduler.step(guide(predicted, inputs), i, latents), inputs, i));
+      const next = bag.run(() =>
+        repainted(scheduler.step(guide(predicted, inputs), i, latents, { noise: inputs.drawNoise }), inputs, i),
+      );
       await trace?.add(`noise_pred.${i}`, predicted);
-      await assertFinite(next, `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`, unet, () => device.scope(predict));
+      await assertFinite(next, `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`, unet, () =>
+        device.scope(predict),
+      );
       bag.drop(predicted);
       bag.drop(latents);
       latents = next;

@@ -24,5 +24,7 @@ async function firstBadModule(network: Module, repeat: () => Tensor): Promise<st
   }
   const counts = await Promise.all(answers.map(({ bad }) => bad));
   const first = answers[counts.findIndex((bad) => bad > 0)];
-  return first ? `; the first module to produce one is ${first.path || "the network itself"}` : "; a second pass did not produce any";
+  return first
+    ? `; the first module to produce one is ${first.path || "the network itself"}`
+    : "; a second pass did not produce any";
 }

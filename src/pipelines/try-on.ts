@@ -5,11 +5,19 @@ import { add, cast, clamp, mul, permute, repeat, slice } from "../tensor/ops.ts"
 import { Tensor } from "../tensor/tensor.ts";
 import { InputError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
+import { sameShape, show } from "../util/shape.ts";
 import { binarise, compositeGray, fromFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
 import { resize } from "../vision/resize.ts";
 import { Bag } from "./bag.ts";
 import { loadComponents, type TryOnComponents, type TryOnModel } from "./components.ts";
-import { CATEGORIES, encodeGarment, imageTensor, traceConditioning, type Category, type GarmentConditioning } from "./conditioning.ts";
+import {
+  CATEGORIES,
+  encodeGarment,
+  imageTensor,
+  traceConditioning,
+  type Category,
+  type GarmentConditioning,
+} from "./conditioning.ts";
 import { denoise } from "./denoise.ts";
 import { Trace } from "./trace.ts";
 
@@ -90,23 +98,41 @@ export const TryOnPipeline = {
     // software adapters gain nothing by half precision, and compile its kernels three times as long
     const half = device.facts.f16 && !device.facts.isSoftware;
     const dtype = options.dtype === undefined || options.dtype === "auto" ? (half ? "f16" : "f32") : options.dtype;
-    if (dtype === "f16" && !device.facts.f16) throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${device.facts.name} lacks`);
+    if (dtype === "f16" && !device.facts.f16)
+      throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${device.facts.name} lacks`);
     const folder = typeof files === "string" ? device.openFolder?.(files) : files;
-    if (!folder) throw new InputError("try-on", `a path (${String(files)}) needs a device from toile/node; elsewhere give a folder`);
+    if (!folder)
+      throw new InputError(
+        "try-on",
+        `a path (${String(files)}) needs a device from toile/node; elsewhere give a folder`,
+      );
     const progress = (done: number, total: number) => onProgress?.("load", done, total);
     const components = await loadComponents(device, folder, { model, dtype, signal, onProgress: progress });
     const runner = new Runner(device, components, model, dtype);
-    return Object.assign((inputs: TryOnInputs) => runner.run(inputs), { device, model, dtype, dispose: () => runner.dispose() });
+    return Object.assign((inputs: TryOnInputs) => runner.run(inputs), {
+      device,
+      model,
+      dtype,
+      dispose: () => runner.dispose(),
+    });
   },
 };
 
 /** Throws unless a try-on of this model and size can be asked for. Needs nothing loaded. */
 export function checkTryOn(model: TryOnModel, category: Category, width: number, height: number): void {
-  if (!CATEGORIES.includes(category)) throw new InputError("try-on", `category "${String(category)}": there are ${CATEGORIES.join(", ")}`);
-  if (model === "hd" && category !== "upperbody") throw new InputError("try-on", `the hd model knows upperbody only, got ${category}: use the dc model`);
-  for (const [name, size] of [["width", width], ["height", height]] as const)
+  if (!CATEGORIES.includes(category))
+    throw new InputError("try-on", `category "${String(category)}": there are ${CATEGORIES.join(", ")}`);
+  if (model === "hd" && category !== "upperbody")
+    throw new InputError("try-on", `the hd model knows upperbody only, got ${category}: use the dc model`);
+  for (const [name, size] of [
+    ["width", width],
+    ["height", height],
+  ] as const)
     if (!Number.isInteger(size) || size < 64 || size % 8 !== 0)
-      throw new InputError("try-on", `${name} ${size} is not a multiple of 8 of at least 64; the nearest is ${Math.max(64, Math.round(size / 8) * 8)}`);
+      throw new InputError(
+        "try-on",
+        `${name} ${size} is not a multiple of 8 of at least 64; the nearest is ${Math.max(64, Math.round(size / 8) * 8)}`,
+      );
 }
 
 interface Prepared {
@@ -147,7 +173,16 @@ class Runner {
   }
 
   async #run(inputs: TryOnInputs): Promise<TryOnResult> {
-    const { category = "upperbody", width = 768, height = 1024, steps = 20, guidanceScale = 2, samples = 1, signal, trace } = inputs;
+    const {
+      category = "upperbody",
+      width = 768,
+      height = 1024,
+      steps = 20,
+      guidanceScale = 2,
+      samples = 1,
+      signal,
+      trace,
+    } = inputs;
     checkTryOn(this.#model, category, width, height);
     if (!Number.isInteger(samples) || samples < 1) throw new InputError("try-on", `${samples} samples`);
     const seed = inputs.seed === undefined || inputs.seed === -1 ? Math.floor(Math.random() * 2 ** 31) : inputs.seed;
@@ -167,7 +202,11 @@ class Runner {
     const bag = new Bag(device);
     try {
       const pictures = prepare(inputs, width, height);
-      const noise = bag.run(() => this.#noise(inputs, seed, samples, width, height));
+      // one generator draws all of a run's noise in PyTorch's order, so that a seed gives the reference's picture
+      const generator = new TorchGenerator(seed);
+      const latentShape = [samples, 4, height / 8, width / 8];
+      const drawNoise = () => this.#fromPlanes(generator.randn(latentShape), latentShape);
+      const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
       await trace?.add("noise", noise);
       const latents = await phase("encode", () => this.#encodePerson(bag, pictures, inputs));
       const conditioning = await phase("garment", () => this.#conditioning(pictures.garment, category, guided));
@@ -180,6 +219,7 @@ class Runner {
           conditioning,
           scheduler,
           noise,
+          drawNoise,
           masked: latents.masked,
           repaint: inputs.repaint === false ? undefined : { original: latents.original, mask: latents.mask },
           guided,
@@ -203,11 +243,15 @@ class Runner {
     }
   }
 
-  #noise({ noise }: TryOnInputs, seed: number, samples: number, width: number, height: number): Tensor {
-    const shape = [samples, 4, height / 8, width / 8];
-    if (noise && noise.shape.join() !== shape.join()) throw new InputError("try-on", `noise is [${noise.shape.join(", ")}], [${shape.join(", ")}] is needed`);
-    const planes = Tensor.from(this.#device, noise?.data ?? new TorchGenerator(seed).randn(shape), shape);
-    return permute(planes, [0, 2, 3, 1]);
+  #given(noise: { readonly shape: readonly number[]; readonly data: Float32Array }, shape: readonly number[]): Tensor {
+    if (!sameShape(noise.shape, shape))
+      throw new InputError("try-on", `noise is ${show(noise.shape)}, ${show(shape)} is needed`);
+    return this.#fromPlanes(noise.data, shape);
+  }
+
+  /** [n, c, h, w] in PyTorch's layout as [n, h, w, c]. */
+  #fromPlanes(data: Float32Array, shape: readonly number[]): Tensor {
+    return this.#device.scope(() => permute(Tensor.from(this.#device, data, shape), [0, 2, 3, 1]));
   }
 
   /** The latents of the person, of the person behind the mask, and the mask at their size. */
@@ -251,7 +295,12 @@ class Runner {
   }
 
   /** One sample at a time: a decoder's activations are the largest of the whole run. */
-  async #decode(latents: Tensor, { signal, trace, onProgress }: TryOnInputs, width: number, height: number): Promise<RgbImage[]> {
+  async #decode(
+    latents: Tensor,
+    { signal, trace, onProgress }: TryOnInputs,
+    width: number,
+    height: number,
+  ): Promise<RgbImage[]> {
     const { vae } = this.#components;
     const samples = latents.shape[0]!;
     const all = new Float32Array(samples * height * width * 3);
@@ -275,10 +324,12 @@ class Runner {
 
 /** Pictures at the output's size, as the published system makes them: bicubic, aspect ratio ignored. */
 function prepare({ person, garment, mask }: TryOnInputs, width: number, height: number): Prepared {
-  const at = (image: RgbImage) => (image.width === width && image.height === height ? image : resize(image, width, height, "bicubic"));
+  const at = (image: RgbImage) =>
+    image.width === width && image.height === height ? image : resize(image, width, height, "bicubic");
   const sized = mask.width === width && mask.height === height ? mask : resize(mask, width, height, "nearest");
   const binary = binarise(sized);
-  if (!binary.data.some((value) => value > 0)) throw new InputError("mask", "it is all black: there is nothing to paint");
+  if (!binary.data.some((value) => value > 0))
+    throw new InputError("mask", "it is all black: there is nothing to paint");
   const whole = at(person);
   return { person: whole, garment: at(garment), mask: binary, masked: compositeGray(whole, binary, 127) };
 }
@@ -286,6 +337,8 @@ function prepare({ person, garment, mask }: TryOnInputs, width: number, height: 
 /** The mask at the latents' size: every eighth pixel, 0 or 1, [1, h, w, 1]. */
 function latentMask(device: Device, mask: GrayImage): Tensor {
   const [h, w] = [mask.height / 8, mask.width / 8];
-  const values = Float32Array.from({ length: h * w }, (_, i) => (mask.data[Math.floor(i / w) * 8 * mask.width + (i % w) * 8]! > 127 ? 1 : 0));
+  const values = Float32Array.from({ length: h * w }, (_, i) =>
+    mask.data[Math.floor(i / w) * 8 * mask.width + (i % w) * 8]! > 127 ? 1 : 0,
+  );
   return Tensor.from(device, values, [1, h, w, 1]);
 }

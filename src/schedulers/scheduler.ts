@@ -8,8 +8,8 @@ import { levelOfAlpha, type Level } from "./prediction.ts";
 import { combine } from "./terms.ts";
 
 export interface StepOptions {
-  /** Standard normal numbers of the sample's shape, for the steps that add noise; the others ignore them. */
-  readonly noise?: Tensor;
+  /** Standard normal numbers of the sample's shape, or what draws them: asked only by the steps that add noise. */
+  readonly noise?: Tensor | (() => Tensor);
 }
 
 /** Where a scheduler's own noise comes from, in the order of the tensor's memory: `generator`, or a new one from `seed` (0). */
@@ -117,7 +117,8 @@ export abstract class BaseScheduler implements Scheduler {
   }
 
   /** The caller's noise, or our own. */
-  protected noiseFor(sample: Tensor, { noise }: StepOptions): Tensor {
+  protected noiseFor(sample: Tensor, options: StepOptions): Tensor {
+    const noise = typeof options.noise === "function" ? options.noise() : options.noise;
     if (noise === undefined)
       return Tensor.from(sample.device, this.#generator.randn(sample.shape), sample.shape, sample.dtype);
     if (sameShape(noise.shape, sample.shape)) return noise;

@@ -55,7 +55,8 @@ export class Tensor {
     shape: Shape,
     dtype: DType = data instanceof Int32Array ? "i32" : "f32",
   ): Tensor {
-    if (data.length !== count(shape)) throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
+    if (data.length !== count(shape))
+      throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
     const view = device.upload(encode(data, dtype));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
   }
@@ -63,7 +64,8 @@ export class Tensor {
   /** Copies bytes that already are elements of `dtype`. */
   static fromBytes(device: Device, bytes: Uint8Array, shape: Shape, dtype: DType): Tensor {
     const needed = count(shape) * BYTES[dtype];
-    if (bytes.length !== needed) throw new ShapeError("Tensor.fromBytes", `${bytes.length} bytes for ${show(shape)} of ${dtype}`);
+    if (bytes.length !== needed)
+      throw new ShapeError("Tensor.fromBytes", `${bytes.length} bytes for ${show(shape)} of ${dtype}`);
     return new Tensor(device, { view: device.upload(bytes), users: 0 }, [...shape], dtype, false);
   }
 
@@ -91,7 +93,11 @@ export class Tensor {
   reshape(...shape: readonly number[]): Tensor {
     const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
     const whole = shape.map((size) => (size === -1 ? this.size / known : size));
-    if (count(whole) !== this.size || whole.some((size) => !Number.isInteger(size)) || shape.filter((size) => size === -1).length > 1)
+    if (
+      count(whole) !== this.size ||
+      whole.some((size) => !Number.isInteger(size)) ||
+      shape.filter((size) => size === -1).length > 1
+    )
       throw new ShapeError("reshape", `${show(this.shape)} does not fill ${show(shape)}`);
     if (this.packed) throw new ShapeError("reshape", `a packed weight ${show(this.shape)} cannot be reshaped`);
     void this.view;
@@ -101,7 +107,8 @@ export class Tensor {
   /** A 1x1 convolution's weight [out, in, 1, 1] as a linear layer's [out, in]: the packed order is the same. */
   asMatrix(): Tensor {
     const [out = 0, inputs = 0] = this.shape;
-    if (count(this.shape) !== out * inputs) throw new ShapeError("asMatrix", `${show(this.shape)} is not [out, in, 1, 1]`);
+    if (count(this.shape) !== out * inputs)
+      throw new ShapeError("asMatrix", `${show(this.shape)} is not [out, in, 1, 1]`);
     return new Tensor(this.device, this.#storage, [out, inputs], this.dtype, this.packed);
   }
 

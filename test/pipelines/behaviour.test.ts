@@ -74,7 +74,18 @@ describe("one pipeline, many runs", () => {
   });
 
   test("every scheduler denoises", async () => {
-    for (const scheduler of ["unipc", "ddim", "pndm", "euler", "euler-ancestral", "dpmpp-2m", "dpmpp-2m-sde", "heun", "ddpm", "lcm"]) {
+    for (const scheduler of [
+      "unipc",
+      "ddim",
+      "pndm",
+      "euler",
+      "euler-ancestral",
+      "dpmpp-2m",
+      "dpmpp-2m-sde",
+      "heun",
+      "ddpm",
+      "lcm",
+    ]) {
       const { images } = await pipeline({ ...inputs, steps: 3, scheduler });
       expect(new Set(images[0]!.data).size, scheduler).toBeGreaterThan(10);
     }
@@ -108,13 +119,24 @@ describe("one pipeline, many runs", () => {
 
 test("what cannot be asked for is refused before anything is loaded", () => {
   expect(() => checkTryOn("hd", "dress", 128, 192)).toThrow("the hd model knows upperbody only, got dress");
-  expect(() => checkTryOn("dc", "dress", 130, 192)).toThrow("width 130 is not a multiple of 8 of at least 64; the nearest is 128");
+  expect(() => checkTryOn("dc", "dress", 130, 192)).toThrow(
+    "width 130 is not a multiple of 8 of at least 64; the nearest is 128",
+  );
   expect(() => checkTryOn("dc", "hat" as never, 128, 192)).toThrow('category "hat"');
 });
 
 test("a NaN is traced to the module that made it", async () => {
   const device = await freshDevice();
-  const unet = new UNet2DConditionModel({ in_channels: 4, block_out_channels: [8, 8], down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"], up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"], layers_per_block: 1, norm_num_groups: 4, attention_head_dim: 2, cross_attention_dim: 8 });
+  const unet = new UNet2DConditionModel({
+    in_channels: 4,
+    block_out_channels: [8, 8],
+    down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
+    up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
+    layers_per_block: 1,
+    norm_num_groups: 4,
+    attention_head_dim: 2,
+    cross_attention_dim: 8,
+  });
   for (const [name, parameter] of unet.parameters()) {
     const values = new Float32Array(parameter.shape.reduce((a, b) => a * b, 1)).fill(0.01);
     if (name === "mid_block.resnets.1.conv1.weight") values[3] = NaN;
@@ -123,7 +145,11 @@ test("a NaN is traced to the module that made it", async () => {
   const run = () =>
     device.scope(() => {
       const text = unet.encodeText(Tensor.zeros(device, [1, 2, 8]));
-      return unet.forward(Tensor.from(device, new Float32Array(256).fill(0.5), [1, 8, 8, 4]), unet.encodeTime([3]).at(0), text);
+      return unet.forward(
+        Tensor.from(device, new Float32Array(256).fill(0.5), [1, 8, 8, 4]),
+        unet.encodeTime([3]).at(0),
+        text,
+      );
     });
   const output = run();
   await expect(assertFinite(output, "denoise, step 1", unet, run)).rejects.toThrow(

@@ -38,16 +38,24 @@ describe.each(["f32", "f16"] as const)("the published system's tensors in %s", (
     const trace = new Trace();
     const run_ = await pipeline(run.startsWith("hd") ? "hd" : "dc");
     const inputs = await inputsOf(run);
-    await run_({ ...inputs, samples: Number(num_samples), guidanceScale: Number(image_scale), seed: Number(seed), trace });
+    await run_({
+      ...inputs,
+      samples: Number(num_samples),
+      guidanceScale: Number(image_scale),
+      seed: Number(seed),
+      trace,
+    });
     const image = trace.tensors.get("image")!;
     expect(image.shape).toEqual(expected.get("image")!.shape);
     // 60 dB and 40 dB are what the reference asks for
     expect(psnr(image.data, expected.get("image")!.data)).toBeGreaterThan(dtype === "f32" ? 60 : 40);
     if (dtype === "f16") return;
-    const errors = [...expected].filter(([name]) => !OPTIONAL.test(name)).map(([name, tensor]) => {
-      const traced = trace.tensors.get(name);
-      return { name, error: traced ? relErr(traced.data, tensor.data) : Infinity };
-    });
+    const errors = [...expected]
+      .filter(([name]) => !OPTIONAL.test(name))
+      .map(([name, tensor]) => {
+        const traced = trace.tensors.get(name);
+        return { name, error: traced ? relErr(traced.data, tensor.data) : Infinity };
+      });
     expect(errors.length).toBeGreaterThan(5);
     expect(errors.filter(({ error }) => !(error <= 3e-4))).toEqual([]);
   });

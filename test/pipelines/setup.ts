@@ -11,7 +11,8 @@ export type RunName = "hd-upperbody" | "dc-upperbody" | "dc-lowerbody" | "dc-dre
 export const checkpoints = directory(fixture("checkpoints"));
 
 /** A device of its own, so that live buffers can be counted. */
-export const freshDevice = (options: Parameters<typeof requestDevice>[0] = {}): Promise<Device> => requestDevice(options);
+export const freshDevice = (options: Parameters<typeof requestDevice>[0] = {}): Promise<Device> =>
+  requestDevice(options);
 
 export const load = (device: Device, model: "hd" | "dc", dtype: "f32" | "f16" = "f32"): Promise<TryOnPipeline> =>
   TryOnPipeline.fromPretrained(checkpoints, { device, model, dtype });

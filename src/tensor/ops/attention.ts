@@ -38,9 +38,11 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const [n = 0, queries = 0, channels = 0] = q.shape;
   const headDim = channels / heads;
   if (q.shape.length !== 3) throw new ShapeError(op, `q must be [n, tokens, channels], got ${show(q.shape)}`);
-  if (!Number.isInteger(headDim) || headDim % 4 !== 0) throw new ShapeError(op, `${channels} channels in ${heads} heads: a head needs a multiple of 4`);
+  if (!Number.isInteger(headDim) || headDim % 4 !== 0)
+    throw new ShapeError(op, `${channels} channels in ${heads} heads: a head needs a multiple of 4`);
   for (const other of more ? [k, v, more.k, more.v] : [k, v]) {
-    const shares = other === more?.k || other === more?.v ? n % other.shape[0]! === 0 : other.shape[0] === n || other.shape[0] === 1;
+    const shares =
+      other === more?.k || other === more?.v ? n % other.shape[0]! === 0 : other.shape[0] === n || other.shape[0] === 1;
     if (other.shape.length !== 3 || other.shape[2] !== channels || !shares)
       throw shapeError(op, "keys or values do not fit the queries", other.shape, q.shape);
     if (other.dtype !== q.dtype) throw new DTypeError(op, `q is ${q.dtype} and keys or values are ${other.dtype}`);
@@ -86,7 +88,10 @@ function wideHead(q: Tensor, k: Tensor, v: Tensor, scale: number): Tensor {
   for (let batch = 0; batch < n; batch++) {
     const at = k.shape[0] === 1 ? 0 : batch;
     const own = cast(slice(q, 0, batch, batch + 1), "f32").reshape(queries, channels);
-    const [kOwn, vOwn] = [k, v].map((t) => cast(slice(t, 0, at, at + 1), "f32").reshape(keys, channels)) as [Tensor, Tensor];
+    const [kOwn, vOwn] = [k, v].map((t) => cast(slice(t, 0, at, at + 1), "f32").reshape(keys, channels)) as [
+      Tensor,
+      Tensor,
+    ];
     for (const { start, length } of ranges(queries, rows))
       results.push(
         q.device.scope(() => {

@@ -15,16 +15,27 @@ function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
   if (shape.length > 5) throw new ShapeError(op, `${show(shape)} has more than five dimensions`);
   const y = Tensor.empty(a.device, shape, a.dtype);
   const call = { op, elem, y: y.view, count: y.size };
-  if (isSuffix(b.shape, shape) && sameShape(a.shape, shape)) binarySuffix(a.device, { ...call, a: a.view }, b.view, b.size);
+  if (isSuffix(b.shape, shape) && sameShape(a.shape, shape))
+    binarySuffix(a.device, { ...call, a: a.view }, b.view, b.size);
   else if (isSuffix(a.shape, shape) && sameShape(b.shape, shape))
     binarySuffix(a.device, { ...call, a: b.view, swap: true }, a.view, a.size);
-  else binaryStrided(a.device, { ...call, a: a.view }, b.view, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
+  else
+    binaryStrided(
+      a.device,
+      { ...call, a: a.view },
+      b.view,
+      shape,
+      broadcastStrides(a.shape, shape),
+      broadcastStrides(b.shape, shape),
+    );
   return y;
 }
 
 /** Whether a shape, its leading ones aside, is the end of another, so that it repeats without gaps in whole vectors. */
 function isSuffix(small: Shape, whole: Shape): boolean {
-  const core = small.slice(small.findIndex((size) => size !== 1) === -1 ? small.length : small.findIndex((size) => size !== 1));
+  const core = small.slice(
+    small.findIndex((size) => size !== 1) === -1 ? small.length : small.findIndex((size) => size !== 1),
+  );
   if (!sameShape(core, whole.slice(whole.length - core.length))) return false;
   return count(core) === count(whole) || count(core) % 4 === 0;
 }

@@ -52,7 +52,8 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
   checkEpilogue("conv2d", x, shape, options);
   if (shift) checkShift(x, shift, sizes.n, out);
   const { device } = x;
-  const pointwise = sizes.kernel.join() === "1,1" && sizes.stride.join() === "1,1" && sizes.output.join() === sizes.input.join();
+  const pointwise =
+    sizes.kernel.join() === "1,1" && sizes.stride.join() === "1,1" && sizes.output.join() === sizes.input.join();
   if (pointwise && !shift && weight.packed) return linear1x1(x, weight, options);
   return device.scope(() => {
     const { inputs4, outputs4 } = packedSizes(weight.shape);
@@ -86,15 +87,18 @@ function conv2dSizes(x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: Con
   const [n = 0, h = 0, w = 0, channels] = x.shape;
   const [, inputs, kh = 0, kw = 0] = weight.shape;
   if (x.shape.length !== 4) throw new ShapeError("conv2d", `x must be [n, h, w, channels], got ${show(x.shape)}`);
-  if (weight.shape.length !== 4) throw new ShapeError("conv2d", `weight must be [out, in, kh, kw], got ${show(weight.shape)}`);
-  if (channels !== inputs) throw shapeError("conv2d", `x has ${channels} channels, weight takes ${inputs}`, x.shape, weight.shape);
+  if (weight.shape.length !== 4)
+    throw new ShapeError("conv2d", `weight must be [out, in, kh, kw], got ${show(weight.shape)}`);
+  if (channels !== inputs)
+    throw shapeError("conv2d", `x has ${channels} channels, weight takes ${inputs}`, x.shape, weight.shape);
   const [sy, sx] = typeof stride === "number" ? [stride, stride] : stride;
   const pad = paddingOf(padding);
   const output = [
     Math.floor((h + pad.top + pad.bottom - kh) / sy) + 1,
     Math.floor((w + pad.left + pad.right - kw) / sx) + 1,
   ] as const;
-  if (!(output[0] > 0 && output[1] > 0)) throw shapeError("conv2d", `the kernel is larger than the padded input`, x.shape, weight.shape);
+  if (!(output[0] > 0 && output[1] > 0))
+    throw shapeError("conv2d", `the kernel is larger than the padded input`, x.shape, weight.shape);
   return { n, input: [h, w], output, kernel: [kh, kw], stride: [sy, sx], pad: [pad.top, pad.left] };
 }
 
@@ -135,10 +139,16 @@ function convBands(x: Tensor, s: Sizes, inputs4: number, outputs4: number, elem:
   const rows = Math.min(Math.floor(most / yRow), byInput);
   if (rows < 1) {
     const need = Math.max(yRow, xRow * s.kernel[0]);
-    throw new OutOfMemoryError("conv2d", `one row of ${show(x.shape)} with its kernel needs a binding of ${need} bytes, the device binds at most ${most}`, need, most);
+    throw new OutOfMemoryError(
+      "conv2d",
+      `one row of ${show(x.shape)} with its kernel needs a binding of ${need} bytes, the device binds at most ${most}`,
+      need,
+      most,
+    );
   }
   const bands: Band[] = [];
-  for (let image = 0; image < s.n; image++) for (const band of ranges(s.output[0], rows)) bands.push({ image, images: 1, ...band });
+  for (let image = 0; image < s.n; image++)
+    for (const band of ranges(s.output[0], rows)) bands.push({ image, images: 1, ...band });
   return bands;
 }
 
@@ -168,7 +178,10 @@ function bandCall(
   const inRows = Math.max(1, (band.images - 1) * s.input[0] + endIn - firstIn);
   const inStart = Math.min(band.image * s.input[0] + firstIn, s.n * s.input[0] - 1);
   const from = bindRange(limits, x.view, inStart * xRow, inRows * xRow);
-  const yBytes: [number, number] = [(band.image * s.output[0] + band.start) * yRow, ((band.images - 1) * s.output[0] + band.length) * yRow];
+  const yBytes: [number, number] = [
+    (band.image * s.output[0] + band.start) * yRow,
+    ((band.images - 1) * s.output[0] + band.length) * yRow,
+  ];
   const to = bindRange(limits, y.view, ...yBytes);
   const call = {
     x: from.view,
@@ -189,4 +202,3 @@ function bandCall(
   };
   return { call, yBytes };
 }
-

@@ -14,8 +14,17 @@ import { Tensor } from "../tensor.ts";
 export function embedding(ids: Tensor, weight: Tensor): Tensor {
   if (ids.dtype !== "i32") throw new DTypeError("embedding", `ids are ${ids.dtype}, i32 is needed`);
   const [rows = 0, channels = 0] = weight.shape;
-  if (weight.shape.length !== 2) throw new ShapeError("embedding", `weight must be [rows, channels], got ${show(weight.shape)}`);
+  if (weight.shape.length !== 2)
+    throw new ShapeError("embedding", `weight must be [rows, channels], got ${show(weight.shape)}`);
   const y = Tensor.empty(ids.device, [...ids.shape, channels], weight.dtype);
-  gather(ids.device, { ids: ids.view, table: weight.view, y: y.view, count: ids.size, rows, channels, elem: floatType("embedding", weight) });
+  gather(ids.device, {
+    ids: ids.view,
+    table: weight.view,
+    y: y.view,
+    count: ids.size,
+    rows,
+    channels,
+    elem: floatType("embedding", weight),
+  });
   return y;
 }

@@ -32,7 +32,8 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const { bias, activation, residual } = options;
   const elem = sameType("linear", ["x", "weight"], x, weight);
   const [out = 0, inputs = 0] = weight.shape;
-  if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs) throw shapeError("linear", "inner sizes differ", x.shape, weight.shape);
+  if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs)
+    throw shapeError("linear", "inner sizes differ", x.shape, weight.shape);
   const shape = [...x.shape.slice(0, -1), out];
   checkEpilogue("linear", x, shape, options);
   const { device } = x;
@@ -47,7 +48,8 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
     for (const { start, length } of rowBands(limits, count(shape.slice(0, -1)), Math.max(xRow, yRow))) {
       const from = bindRange(limits, operand.view, start * xRow, length * xRow);
       const to = bindRange(limits, y.view, start * yRow, length * yRow);
-      const added = residual && out === outputs4 ? bindRange(limits, residual.view, start * yRow, length * yRow).view : undefined;
+      const added =
+        residual && out === outputs4 ? bindRange(limits, residual.view, start * yRow, length * yRow).view : undefined;
       gemm(device, {
         elem,
         batches: 1,
@@ -114,15 +116,21 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   });
 }
 
-function matmulSizes(a: Tensor, b: Tensor, transposeB: boolean): [m: number, k: number, n: number, batches: number, shared: boolean] {
+function matmulSizes(
+  a: Tensor,
+  b: Tensor,
+  transposeB: boolean,
+): [m: number, k: number, n: number, batches: number, shared: boolean] {
   const [batchA, batchB] = [a, b].map((t) => (t.shape.length === 3 ? t.shape[0]! : 1)) as [number, number];
   const [m = 0, k = 0] = a.shape.slice(-2);
   const [first = 0, second = 0] = b.shape.slice(-2);
   const [inner, n] = transposeB ? [second, first] : [first, second];
   for (const t of [a, b])
-    if (t.shape.length < 2 || t.shape.length > 3) throw new ShapeError("matmul", `${show(t.shape)} is not [batch?, rows, columns]`);
+    if (t.shape.length < 2 || t.shape.length > 3)
+      throw new ShapeError("matmul", `${show(t.shape)} is not [batch?, rows, columns]`);
   if (inner !== k) throw shapeError("matmul", "inner sizes differ", a.shape, b.shape);
-  if (batchA !== batchB && batchB !== 1 && a.shape.length === 3) throw shapeError("matmul", "batches differ", a.shape, b.shape);
+  if (batchA !== batchB && batchB !== 1 && a.shape.length === 3)
+    throw shapeError("matmul", "batches differ", a.shape, b.shape);
   return [m, k, n, Math.max(batchA, batchB), batchB === 1];
 }
 
@@ -134,9 +142,15 @@ export function finish(y: Tensor, columns: number, residual: Tensor | undefined)
 }
 
 /** Bias and residual of a product must fit its result. */
-export function checkEpilogue(op: string, x: Tensor, shape: Shape, { bias, residual }: Pick<LinearOptions, "bias" | "residual">): void {
+export function checkEpilogue(
+  op: string,
+  x: Tensor,
+  shape: Shape,
+  { bias, residual }: Pick<LinearOptions, "bias" | "residual">,
+): void {
   if (bias) channelVector(op, "bias", bias, shape.at(-1)!);
   if (!residual) return;
-  if (!sameShape(residual.shape, shape)) throw shapeError(op, "residual is not of the result's shape", residual.shape, shape);
+  if (!sameShape(residual.shape, shape))
+    throw shapeError(op, "residual is not of the result's shape", residual.shape, shape);
   sameType(op, ["x", "residual"], x, residual);
 }

@@ -20,7 +20,8 @@ export interface LayerNormOptions {
  */
 export function layerNorm(x: Tensor, { weight, bias, eps = 1e-5 }: LayerNormOptions): Tensor {
   const channels = x.shape.at(-1)!;
-  if (channels % 4 !== 0) throw new ShapeError("layerNorm", `${channels} channels of ${show(x.shape)}: a multiple of 4 is needed`);
+  if (channels % 4 !== 0)
+    throw new ShapeError("layerNorm", `${channels} channels of ${show(x.shape)}: a multiple of 4 is needed`);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   layerKernel(x.device, {
     x: x.view,
@@ -45,12 +46,18 @@ export interface GroupNormOptions extends LayerNormOptions {
  * @param x [n, ..., c], c a multiple of 4 and of `groups`
  * @throws ShapeError, DTypeError
  */
-export function groupNorm(x: Tensor, groups: number, { weight, bias, eps = 1e-5, activation = "none" }: GroupNormOptions): Tensor {
+export function groupNorm(
+  x: Tensor,
+  groups: number,
+  { weight, bias, eps = 1e-5, activation = "none" }: GroupNormOptions,
+): Tensor {
   const channels = x.shape.at(-1)!;
   const images = x.shape[0]!;
   if (x.shape.length < 2) throw new ShapeError("groupNorm", `x must be [n, ..., c], got ${show(x.shape)}`);
-  if (channels % groups !== 0) throw new ShapeError("groupNorm", `${channels} channels do not divide into ${groups} groups`);
-  if (channels % 4 !== 0) throw new ShapeError("groupNorm", `${channels} channels of ${show(x.shape)}: a multiple of 4 is needed`);
+  if (channels % groups !== 0)
+    throw new ShapeError("groupNorm", `${channels} channels do not divide into ${groups} groups`);
+  if (channels % 4 !== 0)
+    throw new ShapeError("groupNorm", `${channels} channels of ${show(x.shape)}: a multiple of 4 is needed`);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   groupKernel(x.device, {
     x: x.view,

@@ -20,7 +20,8 @@ export function packWeight(weight: Tensor): Tensor {
   const y = Tensor.emptyPacked(device, shape, elem, taps * inputs4 * outputs4 * BYTES[elem]);
   const rowBytes = inputs * taps * BYTES[elem];
   const { limits } = device.facts;
-  const most = Math.floor((limits.maxStorageBufferBindingSize - limits.minStorageBufferOffsetAlignment) / rowBytes / 4) * 4;
+  const most =
+    Math.floor((limits.maxStorageBufferBindingSize - limits.minStorageBufferOffsetAlignment) / rowBytes / 4) * 4;
   for (const { start, length } of ranges(outputs, Math.max(4, most))) {
     const raw = bindRange(limits, weight.view, start * rowBytes, length * rowBytes);
     const source = elem === "f16" ? "F16" : "F32";

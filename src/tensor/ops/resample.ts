@@ -20,19 +20,35 @@ export interface InterpolateOptions {
  * Resizes x [n, h, w, c] as PyTorch's interpolate does, to a size or by a factor.
  * @throws ShapeError
  */
-export function interpolate(x: Tensor, { size, scaleFactor, mode = "nearest", alignCorners = false }: InterpolateOptions): Tensor {
+export function interpolate(
+  x: Tensor,
+  { size, scaleFactor, mode = "nearest", alignCorners = false }: InterpolateOptions,
+): Tensor {
   const [images, input, channels] = imageSizes("interpolate", x);
   const factor = scaleFactor === undefined ? undefined : pair(scaleFactor);
-  if ((size === undefined) === (factor === undefined)) throw new ShapeError("interpolate", "give either size or scaleFactor");
+  if ((size === undefined) === (factor === undefined))
+    throw new ShapeError("interpolate", "give either size or scaleFactor");
   const output: Pair = size ?? [Math.floor(input[0] * factor![0]), Math.floor(input[1] * factor![1])];
-  if (output.some((size) => !Number.isInteger(size) || size < 1)) throw new ShapeError("interpolate", `${show(x.shape)} to ${show(output)}`);
+  if (output.some((size) => !Number.isInteger(size) || size < 1))
+    throw new ShapeError("interpolate", `${show(x.shape)} to ${show(output)}`);
   const ratio = (i: 0 | 1) => {
     if (mode === "bilinear" && alignCorners) return output[i] > 1 ? (input[i] - 1) / (output[i] - 1) : 0;
     return factor ? 1 / factor[i] : input[i] / output[i];
   };
   const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
   const scale: Pair = [ratio(0), ratio(1)];
-  resample(x.device, { mode, elem: floatType("interpolate", x), x: x.view, y: y.view, images, input, output, channels, alignCorners, scale });
+  resample(x.device, {
+    mode,
+    elem: floatType("interpolate", x),
+    x: x.view,
+    y: y.view,
+    images,
+    input,
+    output,
+    channels,
+    alignCorners,
+    scale,
+  });
   return y;
 }
 
@@ -53,7 +69,19 @@ function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
     if (!(output[0] > 0 && output[1] > 0) || pad[0] * 2 > kernel[0] || pad[1] * 2 > kernel[1])
       throw new ShapeError(op, `kernel ${show(kernel)} with padding ${show(pad)} on ${show(x.shape)}`);
     const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
-    resample(x.device, { mode, elem: floatType(op, x), x: x.view, y: y.view, images, input, output, channels, kernel, stride: step, pad });
+    resample(x.device, {
+      mode,
+      elem: floatType(op, x),
+      x: x.view,
+      y: y.view,
+      images,
+      input,
+      output,
+      channels,
+      kernel,
+      stride: step,
+      pad,
+    });
     return y;
   };
 }

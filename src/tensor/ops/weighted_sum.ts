@@ -10,7 +10,8 @@ import { Tensor } from "../tensor.ts";
  */
 export function weightedSum(terms: readonly (readonly [coefficient: number, tensor: Tensor])[]): Tensor {
   const first = terms[0]?.[1];
-  if (!first || terms.length > MAX_TERMS) throw new ShapeError("weightedSum", `${terms.length} terms, 1 to ${MAX_TERMS} are possible`);
+  if (!first || terms.length > MAX_TERMS)
+    throw new ShapeError("weightedSum", `${terms.length} terms, 1 to ${MAX_TERMS} are possible`);
   for (const [, t] of terms) {
     sameType("weightedSum", ["the first term", "another"], first, t);
     if (!sameShape(t.shape, first.shape)) throw shapeError("weightedSum", "terms differ", first.shape, t.shape);
