@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import { bindRange, ranges } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
@@ -16,8 +17,17 @@ const stats = defineKernel({
   name: "group_norm_stats",
   files: { "lib/index.wgsl": index, "group_norm_stats.wgsl": statsSource },
   spec: { elem: "f32", WG },
-  params: { items: "u32", channels4: "u32", pixels: "u32", chunk: "u32", x_first: "u32", out_first: "u32" },
-  bind: { x: "read", mean: "read_write", square: "read_write" },
+  params: {
+    items: "u32",
+    channels4: "u32",
+    pixels: "u32",
+    chunk: "u32",
+    chunks: "u32",
+    first_chunk: "u32",
+    first_pixel: "u32",
+    x_first: "u32",
+  },
+  bind: { x: "read", parts: "read_write" },
 });
 
 const combines = (["subgroup", "workgroup"] as const).map((variant) =>
@@ -26,7 +36,7 @@ const combines = (["subgroup", "workgroup"] as const).map((variant) =>
     files: { ...reducers[variant], "group_norm_combine.wgsl": combineSource },
     spec: { WG: 8 },
     params: { channel_groups: "u32", channels: "u32", chunks: "u32", chunk: "u32", pixels: "u32", eps: "f32" },
-    bind: { mean: "read", square: "read", weight: "read", centre: "read_write", scale: "read_write" },
+    bind: { parts: "read", weight: "read", scales: "read_write" },
   }),
 );
 
@@ -34,8 +44,16 @@ const apply = defineKernel({
   name: "group_norm_apply",
   files: { "lib/index.wgsl": index, "lib/activation.wgsl": activation, "group_norm_apply.wgsl": applySource },
   spec: { elem: "f32", RUN, SILU: false, WG },
-  params: { items: "u32", channels4: "u32", pixels: "u32", x_first: "u32", image: "u32" },
-  bind: { x: "read", centre: "read", scale: "read", bias: "read", y: "read_write" },
+  params: {
+    items: "u32",
+    channels4: "u32",
+    pixels: "u32",
+    runs: "u32",
+    first_run: "u32",
+    first_pixel: "u32",
+    x_first: "u32",
+  },
+  bind: { x: "read", scales: "read", bias: "read", y: "read_write" },
 });
 
 export const groupNormEntries: readonly KernelEntry[] = [
@@ -60,74 +78,77 @@ export interface GroupNormCall {
   readonly elem: "f32" | "f16";
 }
 
+/** Pixels that one thread of the statistics adds up: few enough to keep the device busy, and to keep rounding small. */
+export function groupNormChunk(facts: DeviceFacts, images: number, pixels: number, channels: number): number {
+  const threads = facts.isSoftware ? 2048 : 65536;
+  return Math.min(Math.max(16, Math.ceil((images * pixels * channels) / 4 / threads)), 256, pixels);
+}
+
 /** Records GroupNorm over [images, pixels, channels]: statistics over whole images, however many bands a binding needs. */
 export function groupNorm(device: Device, call: GroupNormCall): void {
-  const { images, pixels, channels } = call;
-  const chunk = Math.max(16, Math.ceil(pixels / 128));
+  const { images, pixels, channels, elem } = call;
+  const { limits } = device.facts;
+  const pixelBytes = channels * (elem === "f16" ? 2 : 4);
+  const most = Math.max(1, Math.floor(roomFor(limits) / pixelBytes));
+  const chunk = Math.min(groupNormChunk(device.facts, images, pixels, channels), most);
   const chunks = Math.ceil(pixels / chunk);
-  const partial = images * chunks * channels * 4;
-  const [mean, square] = [device.alloc(partial), device.alloc(partial)];
-  const [centre, scale] = [device.alloc(images * channels * 4), device.alloc(images * channels * 4)];
-  eachBand(device, call, chunk, ({ view, first, image, start, length }) => {
-    const items = (Math.ceil(length / chunk) * channels) / 4;
+  const parts = device.alloc(images * chunks * channels * 3 * 4);
+  const scales = device.alloc(images * channels * 3 * 4);
+  const common = { channels4: channels / 4, pixels };
+  for (const { start, length, of, ...place } of bands(limits, call, pixelBytes, chunk)) {
+    const items = (length * channels) / 4;
     device.run(stats, {
-      spec: { elem: call.elem },
-      params: {
-        items,
-        channels4: channels / 4,
-        pixels: length,
-        chunk,
-        x_first: first,
-        out_first: ((image * chunks + start / chunk) * channels) / 4,
-      },
-      bind: { x: view(call.x), mean, square },
+      spec: { elem },
+      params: { ...common, ...place, items, chunk, chunks, first_chunk: start },
+      bind: { x: of(call.x), parts },
       groups: Math.ceil(items / WG),
     });
-  });
+  }
   const plan = planReduce(device.facts, device.variants["reduce"]);
   device.run(combines[plan.variant === "subgroup" ? 0 : 1]!, {
     spec: { WG: plan.WG },
     params: { channel_groups: call.groups, channels, chunks, chunk, pixels, eps: call.eps },
-    bind: { mean, square, weight: call.weight, centre, scale },
+    bind: { parts, weight: call.weight, scales },
     groups: images * call.groups,
   });
-  eachBand(device, call, chunk, ({ view, first, image, length }) => {
-    const items = (Math.ceil(length / RUN) * channels) / 4;
+  const runs = Math.ceil(pixels / RUN);
+  for (const { start, length, of, ...place } of bands(limits, call, pixelBytes, RUN)) {
+    const items = (length * channels) / 4;
     device.run(apply, {
-      spec: { elem: call.elem, SILU: call.silu },
-      params: { items, channels4: channels / 4, pixels: length, x_first: first, image },
-      bind: { x: view(call.x), centre, scale, bias: call.bias, y: view(call.y) },
+      spec: { elem, SILU: call.silu },
+      params: { ...common, ...place, items, runs, first_run: start },
+      bind: { x: of(call.x), scales, bias: call.bias, y: of(call.y) },
       groups: Math.ceil(items / WG),
     });
-  });
-  for (const scratch of [mean, square, centre, scale]) device.release(scratch);
+  }
+  for (const scratch of [parts, scales]) device.release(scratch);
 }
 
-interface PixelBand {
-  /** x's or y's binding for the band. */
-  readonly view: (whole: View) => View;
-  readonly first: number;
-  readonly image: number;
+const roomFor = (limits: DeviceLimits): number =>
+  limits.maxStorageBufferBindingSize - Math.max(16, limits.minStorageBufferOffsetAlignment);
+
+interface Band {
+  /** The pieces that a dispatch covers, counted over all images. */
   readonly start: number;
   readonly length: number;
+  /** x's or y's binding for them. */
+  readonly of: (whole: View) => View;
+  readonly first_pixel: number;
+  readonly x_first: number;
 }
 
-/** Every image in bands of whole chunks that one binding can hold. */
-function eachBand(
-  device: Device,
-  { images, pixels, channels, elem }: GroupNormCall,
-  chunk: number,
-  visit: (band: PixelBand) => void,
-): void {
-  const { limits } = device.facts;
-  const bytes = elem === "f16" ? 2 : 4;
-  const pixel = channels * bytes;
-  const most = Math.floor((limits.maxStorageBufferBindingSize - 256) / pixel);
-  const rows = Math.max(chunk, Math.floor(most / chunk) * chunk);
-  for (let image = 0; image < images; image++)
-    for (const { start, length } of ranges(pixels, rows)) {
-      const at = [(image * pixels + start) * pixel, length * pixel] as const;
-      const { skip } = bindRange(limits, device.nothing, ...at);
-      visit({ view: (whole) => bindRange(limits, whole, ...at).view, first: skip / (4 * bytes), image, start, length });
-    }
+/** All images in pieces of `size` pixels (the last one of an image may have fewer), as many at a time as a binding holds. */
+function bands(limits: DeviceLimits, call: GroupNormCall, pixelBytes: number, size: number): Band[] {
+  const { images, pixels, channels } = call;
+  const pieces = Math.ceil(pixels / size);
+  const pixelOf = (piece: number) => Math.floor(piece / pieces) * pixels + Math.min((piece % pieces) * size, pixels);
+  const whole = images * pixels * pixelBytes <= limits.maxStorageBufferBindingSize;
+  const most = whole ? images * pieces : Math.max(1, Math.floor(roomFor(limits) / (size * pixelBytes)));
+  return ranges(images * pieces, most).map(({ start, length }) => {
+    const first = pixelOf(start);
+    const bytes = (pixelOf(start + length) - first) * pixelBytes;
+    const of = (view: View) => bindRange(limits, view, first * pixelBytes, bytes).view;
+    const { skip } = bindRange(limits, call.x, first * pixelBytes, bytes);
+    return { start, length, of, first_pixel: first, x_first: (skip / pixelBytes) * (channels / 4) };
+  });
 }

@@ -1,6 +1,6 @@
 // GroupNorm, second step: the group's mean and variance from its channels' chunks, written out per channel as what the
-// last step subtracts and multiplies by. One workgroup owns one (image, group). Chan's formula: squared deviations of
-// the parts plus those of their means.
+// last step subtracts, subtracts again and multiplies by. One workgroup owns one (image, group). Chan's formula:
+// squared deviations of the parts plus those of their means.
 
 //!spec
 const WG: u32 = 8u;
@@ -17,14 +17,17 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> mean: array<f32>; // [image · chunks][channels]
-@group(0) @binding(2) var<storage, read> square: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read_write> centre: array<f32>; // [image][channels]
-@group(0) @binding(5) var<storage, read_write> scale: array<f32>;
+@group(0) @binding(1) var<storage, read> parts: array<f32>; // [image · chunks][3][channels]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scales: array<f32>; // [image][3][channels]
 
 fn pixels_of(chunk: u32) -> f32 {
   return f32(min(p.chunk, p.pixels - chunk * p.chunk));
+}
+
+// A part's mean as the distance from the group's pivot, exact where both are large.
+fn distance_of(at: u32, pivot: f32) -> f32 {
+  return (parts[at] - pivot) + parts[at + p.channels];
 }
 
 @compute @workgroup_size(WG)
@@ -38,31 +41,31 @@ fn main(
   let image = item / p.channel_groups;
   let width = p.channels / p.channel_groups;
   let first_channel = item % p.channel_groups * width;
-  let parts = p.chunks * width;
-  let first = image * p.chunks * p.channels + first_channel;
+  let count = p.chunks * width;
+  let first = image * p.chunks * 3u * p.channels + first_channel;
+  let pivot = parts[first];
 
-  // means are averaged as differences from one of them: a large common mean costs no digits
-  let base = mean[first];
   var sum = 0.0;
-  for (var i = lane; i < parts; i += WG) {
+  for (var i = lane; i < count; i += WG) {
     let chunk = i / width;
-    sum += (mean[first + chunk * p.channels + i % width] - base) * pixels_of(chunk);
+    sum += distance_of(first + chunk * 3u * p.channels + i - chunk * width, pivot) * pixels_of(chunk);
   }
-  let count = f32(p.pixels) * f32(width);
-  let shift = reduce_sum(sum, lane) / count;
+  let size = f32(p.pixels) * f32(width);
+  let shift = reduce_sum(sum, lane) / size;
 
   var squares = 0.0;
-  for (var i = lane; i < parts; i += WG) {
+  for (var i = lane; i < count; i += WG) {
     let chunk = i / width;
-    let at = first + chunk * p.channels + i % width;
-    let d = (mean[at] - base) - shift;
-    squares += square[at] + d * d * pixels_of(chunk);
+    let at = first + chunk * 3u * p.channels + i - chunk * width;
+    let d = distance_of(at, pivot) - shift;
+    squares += parts[at + 2u * p.channels] + d * d * pixels_of(chunk);
   }
-  let rate = inverseSqrt(reduce_sum(squares, lane) / count + p.eps);
+  let rate = inverseSqrt(reduce_sum(squares, lane) / size + p.eps);
 
   for (var i = lane; i < width; i += WG) {
-    let channel = first_channel + i;
-    centre[image * p.channels + channel] = base + shift;
-    scale[image * p.channels + channel] = rate * weight[channel];
+    let out = image * 3u * p.channels + first_channel + i;
+    scales[out] = pivot;
+    scales[out + p.channels] = shift;
+    scales[out + 2u * p.channels] = rate * weight[first_channel + i];
   }
 }

@@ -1,6 +1,7 @@
-// GroupNorm, first step: mean and sum of squared deviations of every channel over a chunk of pixels.
-// One thread owns four channels of a chunk and goes down the pixels with Welford's update, which neither cancels
-// nor needs a second pass.
+// GroupNorm, first step: every channel of a chunk of pixels as (pivot, mean - pivot, sum of squared deviations).
+// One thread owns four channels of a chunk. The pivot is the channel's first value: the sums are of differences from
+// it, so that a large common mean costs no digits, and as the pivot is one of the values, what cancels is at most the
+// chunk's length.
 
 //!spec
 alias elem = f32; // storage type of x
@@ -9,18 +10,19 @@ const WG: u32 = 64u;
 
 struct Params {
   groups: u32,
-  items: u32, // threads with work: chunks · channels4
+  items: u32, // threads with work: chunks of this dispatch · channels4
   channels4: u32,
-  pixels: u32, // in this binding
-  chunk: u32, // pixels of a chunk; the last may have fewer
-  x_first: u32, // vector at which the pixels begin
-  out_first: u32, // vector of `mean` and `square` for the first chunk
+  pixels: u32, // of one image
+  chunk: u32, // pixels of a chunk; the last one of an image has the rest
+  chunks: u32, // of one image
+  first_chunk: u32, // of this dispatch, counted over all images
+  first_pixel: u32, // at which the binding's first pixel lies, counted over all images
+  x_first: u32, // vector at which that pixel begins
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
-@group(0) @binding(2) var<storage, read_write> mean: array<vec4f>; // [image · chunks][channels4]
-@group(0) @binding(3) var<storage, read_write> square: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> parts: array<vec4f>; // [image · chunks][3][channels4]
 
 @compute @workgroup_size(WG)
 fn main(
@@ -30,18 +32,24 @@ fn main(
 ) {
   let item = group_index(group, groups) * WG + lane;
   if (item >= p.items) { return; }
-  let start = item / p.channels4 * p.chunk;
+  let channel4 = item % p.channels4;
+  let chunk = p.first_chunk + item / p.channels4;
+  let image = chunk / p.chunks;
+  let start = (chunk - image * p.chunks) * p.chunk;
   let count = min(p.chunk, p.pixels - start);
-  var at = p.x_first + start * p.channels4 + item % p.channels4;
-  var m = vec4f();
-  var s = vec4f();
-  for (var i = 0u; i < count; i++) {
-    let v = vec4f(x[at]);
-    let d = v - m;
-    m += d / f32(i + 1u);
-    s += d * (v - m);
+  var at = p.x_first + (image * p.pixels + start - p.first_pixel) * p.channels4 + channel4;
+  let pivot = vec4f(x[at]);
+  var sum = vec4f();
+  var squares = vec4f();
+  for (var i = 1u; i < count; i++) {
     at += p.channels4;
+    let d = vec4f(x[at]) - pivot;
+    sum += d;
+    squares += d * d;
   }
-  mean[p.out_first + item] = m;
-  square[p.out_first + item] = s;
+  let shift = sum / f32(count);
+  let out = chunk * 3u * p.channels4 + channel4;
+  parts[out] = pivot;
+  parts[out + p.channels4] = shift;
+  parts[out + 2u * p.channels4] = max(squares - sum * shift, vec4f());
 }

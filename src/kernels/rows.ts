@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
-import { defineKernel, type View } from "../gpu/kernel.ts";
+import { defineKernel, type Kernel, type View } from "../gpu/kernel.ts";
+import type { Spec } from "../gpu/wgsl.ts";
 import { rowBands, slice } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import layerNormSource from "./layer_norm.wgsl";
@@ -29,8 +30,8 @@ const layerNorms = (["subgroup", "workgroup"] as const).map((variant) =>
   defineKernel({
     name: `layer_norm_${variant}`,
     files: { ...reducers[variant], "layer_norm.wgsl": layerNormSource },
-    spec: { elem: "f32", WG: 8 },
-    params: { vectors: "u32", eps: "f32" },
+    spec: { elem: "f32", ROWS: 4, WG: 8 },
+    params: { rows: "u32", vectors: "u32", eps: "f32" },
     bind: { x: "read", weight: "read", bias: "read", y: "read_write" },
   }),
 );
@@ -49,9 +50,22 @@ const softmaxes = (["subgroup", "workgroup"] as const).map((variant) =>
 export const reduceSpecs = (i: number) =>
   ["f32", "f16"].flatMap((elem) => (i === 0 ? [4, 8, 16, 32, 64] : [64]).map((WG) => ({ elem, WG })));
 
-export const rowEntries: readonly KernelEntry[] = [layerNorms, softmaxes].flatMap((pair) =>
-  pair.map((kernel, i) => ({ kernel, specs: reduceSpecs(i), ...(i === 0 && { needs: ["subgroups"] }) })),
-);
+const entry = (kernel: Kernel, i: number, specs: readonly Spec[]): KernelEntry => ({
+  kernel,
+  specs,
+  ...(i === 0 && { needs: ["subgroups"] }),
+});
+
+export const rowEntries: readonly KernelEntry[] = [
+  ...layerNorms.map((kernel, i) =>
+    entry(
+      kernel,
+      i,
+      reduceSpecs(i).flatMap((spec) => [1, 4].map((ROWS) => ({ ...spec, ROWS }))),
+    ),
+  ),
+  ...softmaxes.map((kernel, i) => entry(kernel, i, reduceSpecs(i))),
+];
 
 /** Normalises each row of `channels` (a multiple of 4), then scales and shifts. */
 export function layerNorm(
@@ -69,24 +83,25 @@ export function layerNorm(
 ): void {
   const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
   const kernel = layerNorms[variant === "subgroup" ? 0 : 1]!;
+  const ROWS = device.facts.isSoftware ? 4 : 1; // loads are dear there, and threads are few
   for (const band of bands(device.facts.limits, call.rows, call.channels, call.elem)) {
     device.run(kernel, {
-      spec: { elem: call.elem, WG },
-      params: { vectors: call.channels / 4, eps: call.eps },
+      spec: { elem: call.elem, ROWS, WG },
+      params: { rows: band.rows, vectors: call.channels / 4, eps: call.eps },
       bind: { x: band.of(call.x), weight: call.weight, bias: call.bias, y: band.of(call.y) },
-      groups: band.rows,
+      groups: Math.ceil(band.rows / ROWS),
     });
   }
 }
 
-/** Softmax of each row. */
+/** Softmax of each row of `length` elements, which lies padded to a multiple of 4. */
 export function softmax(
   device: Device,
   call: { x: View; y: View; rows: number; length: number; elem: "f32" | "f16" },
 ): void {
   const { variant, WG } = planReduce(device.facts, device.variants["reduce"]);
   const kernel = softmaxes[variant === "subgroup" ? 0 : 1]!;
-  for (const band of bands(device.facts.limits, call.rows, call.length, call.elem)) {
+  for (const band of bands(device.facts.limits, call.rows, Math.ceil(call.length / 4) * 4, call.elem)) {
     device.run(kernel, {
       spec: { elem: call.elem, WG },
       params: { length: call.length },

@@ -1,4 +1,4 @@
-// Softmax over the last dimension of x[rows, length]. One workgroup owns a row.
+// Softmax over the last dimension of x[rows, length], rows padded to whole vectors. One workgroup owns a row.
 
 //!spec
 alias elem = f32; // storage type of x and y; sums are f32
@@ -8,8 +8,16 @@ const WG: u32 = 8u;
 struct Params { groups: u32, length: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;
-@group(0) @binding(2) var<storage, read_write> y: array<elem>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<elem>>;
+
+const LOWEST: f32 = -3.4e38;
+
+// Vector i of the row, what lies past its end as low as can be.
+fn load(first: u32, i: u32) -> vec4f {
+  let past = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u) >= vec4u(p.length);
+  return select(vec4f(x[first + i]), vec4f(LOWEST), past);
+}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -19,15 +27,16 @@ fn main(
 ) {
   let row = group_index(group, groups);
   if (row >= p.groups) { return; }
-  let first = row * p.length;
+  let vectors = (p.length + 3u) / 4u;
+  let first = row * vectors;
 
-  var high = -3.4e38;
-  for (var i = lane; i < p.length; i += WG) { high = max(high, f32(x[first + i])); }
-  let largest = reduce_max(high, lane);
+  var high = vec4f(LOWEST);
+  for (var i = lane; i < vectors; i += WG) { high = max(high, load(first, i)); }
+  let largest = reduce_max(max(max(high.x, high.y), max(high.z, high.w)), lane);
 
-  var sum = 0.0;
-  for (var i = lane; i < p.length; i += WG) { sum += exp(f32(x[first + i]) - largest); }
-  let total = reduce_sum(sum, lane);
+  var sum = vec4f();
+  for (var i = lane; i < vectors; i += WG) { sum += exp(load(first, i) - largest); }
+  let total = reduce_sum(sum.x + sum.y + sum.z + sum.w, lane);
 
-  for (var i = lane; i < p.length; i += WG) { y[first + i] = elem(exp(f32(x[first + i]) - largest) / total); }
+  for (var i = lane; i < vectors; i += WG) { y[first + i] = vec4<elem>(exp(load(first, i) - largest) / total); }
 }
