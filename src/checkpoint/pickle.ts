@@ -38,7 +38,7 @@ export interface PickleHost {
 }
 
 /** Rough bytes of memory that one pickle's values may take. */
-const MEMORY = 40 * 2 ** 20;
+const MEMORY = 32 * 2 ** 20;
 const MAX_STACK = 200_000;
 const MAX_INTEGER_BYTES = 32;
 
@@ -102,6 +102,7 @@ class Machine {
   long(length: number): number | bigint {
     if (length > MAX_INTEGER_BYTES) throw new PickleFault(`an integer of ${length} bytes`);
     const at = this.skip(length);
+    this.spend(24 + length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#bytes[at + i]!);
     value = BigInt.asIntN(length * 8, value);
@@ -109,8 +110,8 @@ class Machine {
   }
 
   text(length: number): string {
-    this.spend(24 + length);
     const at = this.skip(length);
+    this.spend(24 + length);
     try {
       return this.#utf8.decode(this.#bytes.subarray(at, at + length));
     } catch {
@@ -131,8 +132,8 @@ class Machine {
   }
 
   blob(length: number): Uint8Array {
-    this.spend(64 + length);
     const at = this.skip(length);
+    this.spend(64 + length);
     return this.#bytes.slice(at, at + length);
   }
 

@@ -13,7 +13,7 @@ import { gather, isContiguous, spanOf } from "./strided.ts";
 import { collectTensors, TensorHost, type StorageRef, type TensorRef } from "./tensor_pickle.ts";
 import { locateEntry, readZip, type ZipEntry } from "./zip.ts";
 
-const MAX_PICKLE = 16 * 2 ** 20;
+const MAX_PICKLE = 8 * 2 ** 20;
 /** A view that is not contiguous is read as one span of its storage. */
 const MAX_SPAN = 2 ** 30;
 const MAGIC = 0x1950a86a20f9469cfc6cn;
