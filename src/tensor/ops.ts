@@ -3,7 +3,7 @@ export { scaledDotProductAttention } from "./ops/attention.ts";
 export { add, clamp, div, mul, sub } from "./ops/binary.ts";
 export { cast } from "./ops/cast.ts";
 export { concat } from "./ops/concat.ts";
-export { conv2d } from "./ops/conv2d.ts";
+export { conv2d, type Conv2dOptions } from "./ops/conv2d.ts";
 export { embedding } from "./ops/embedding.ts";
 export { geglu } from "./ops/geglu.ts";
 export { linear, matmul } from "./ops/linear.ts";
