@@ -1,97 +1,125 @@
 import type { Metadata, Sharp } from "sharp";
-import { readFile, stat } from "node:fs/promises";
 import { DeviceError, InputError } from "../util/errors.ts";
 import { withText } from "../util/png.ts";
-import { channelsOf, type GrayImage, type RgbImage } from "../vision/image.ts";
-import { writeFileAtomic } from "./files.ts";
+import { channelsOf, toGray, type GrayImage, type RgbImage } from "../vision/image.ts";
+import { fileSource, writeFileAtomic } from "./files.ts";
 
-const MAX_PIXELS = 50e6; // a decoded picture of 150 MB
+const MAX_PIXELS = 50e6; // decoded: 150 MB
+const MAX_SIDE = 65_535; // JPEG's own limit; a PNG one pixel wide may be longer
 const MAX_BYTES = 256 * 2 ** 20;
-const FORMATS = ["jpeg", "png", "webp"];
 
 async function loadSharp() {
-  const { default: sharp } = await import("sharp").catch(() => {
-    throw new DeviceError("images", "the optional package `sharp` is not installed: npm install sharp");
+  const { default: sharp } = await import("sharp").catch((cause: unknown) => {
+    throw new DeviceError("images", "the optional package `sharp` is missing: npm install sharp", { cause });
   });
-  sharp.cache(false);
+  sharp.cache(false); // pictures are read once; a path may hold another one the next time
   return sharp;
 }
 
-/** The picture of a file, decoded as far as its header: format and size are allowed. */
-async function open(path: string): Promise<{ picture: Sharp; metadata: Metadata }> {
+/** By the first bytes, never by the name: other decoders, SVG's among them, are never reached. */
+function isPicture(bytes: Uint8Array): boolean {
+  const begins = (ascii: string, at = 0) => [...ascii].every((char, i) => bytes[at + i] === char.charCodeAt(0));
+  return begins("\xff\xd8\xff") || begins("\x89PNG\r\n\x1a\n") || (begins("RIFF") && begins("WEBP", 8));
+}
+
+/** libvips puts its details on further lines. */
+function oneLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message
+    .trim()
+    .replaceAll(/:?\s*\n\s*/g, ": ")
+    .replace(/:$/, "");
+}
+
+const undecodable = (path: string, cause: unknown) =>
+  new InputError(path, `cannot be decoded, it is damaged or cut short: ${oneLine(cause)}`, { cause });
+
+/** The bytes of a picture's file, and what its header says. */
+async function open(path: string): Promise<{ bytes: Uint8Array; metadata: Metadata }> {
+  const source = await fileSource(path);
+  try {
+    if (source.size === 0) throw new InputError(path, "the file is empty");
+    const head = await source.read(0, Math.min(source.size, 12));
+    if (!isPicture(head)) throw new InputError(path, "is not a JPEG, PNG or WebP picture");
+    if (source.size > MAX_BYTES)
+      throw new InputError(path, `the file has ${source.size} bytes, a picture may have ${MAX_BYTES}`);
+    const bytes = await source.read(0, source.size);
+    const sharp = await loadSharp();
+    const metadata = await sharp(bytes, { limitInputPixels: false }) // to say how large; nothing is decoded here
+      .metadata()
+      .catch((cause: unknown) => {
+        throw undecodable(path, cause);
+      });
+    const { width, height } = metadata;
+    if (width * height > MAX_PIXELS || Math.max(width, height) > MAX_SIDE)
+      throw new InputError(path, `${width}x${height} pixels; at most ${MAX_PIXELS / 1e6} million are read`);
+    return { bytes, metadata };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Decoded to 8-bit sRGB, upright, over a background where it is transparent. */
+async function decode(path: string, background: string): Promise<RgbImage> {
+  const { bytes, metadata } = await open(path);
   const sharp = await loadSharp();
-  const refuse = (what: string) => new InputError(path, what);
-  const file = await stat(path).catch(() => undefined);
-  if (!file) throw refuse("no such file");
-  if (!file.isFile()) throw refuse("is not a file");
-  if (file.size === 0) throw refuse("the file is empty");
-  if (file.size > MAX_BYTES) throw refuse(`${file.size} bytes; pictures of at most ${MAX_BYTES} are read`);
-  const bytes = await readFile(path);
-  const format = sniff(bytes);
-  if (!format) throw refuse(`is not a picture that can be read (${FORMATS.join(", ")})`);
-  const options = { limitInputPixels: MAX_PIXELS, failOn: "error", pages: 1 } as const;
-  const metadata = await sharp(bytes, options)
-    .metadata()
-    .catch((error: unknown) => Promise.reject(refuse(reason(error))));
-  return { picture: sharp(bytes, options), metadata };
-}
-
-/** By the first bytes, never by the name. */
-function sniff(bytes: Uint8Array): string | undefined {
-  const ascii = (start: number, end: number) => String.fromCharCode(...bytes.subarray(start, end));
-  if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "jpeg";
-  if (ascii(1, 4) === "PNG" && bytes[0] === 0x89) return "png";
-  return ascii(0, 4) === "RIFF" && ascii(8, 12) === "WEBP" ? "webp" : undefined;
-}
-
-const reason = (error: unknown) => {
-  const line = String((error as Error).message).split("\n")[0]!;
-  return /pixel limit/i.test(line) ? `has more than ${MAX_PIXELS / 1e6} million pixels` : `cannot be decoded: ${line}`;
-};
-
-/**
- * A picture as 8-bit colour: rotated as its EXIF says, transparent parts over white, grey, 16-bit and CMYK converted,
- * of an animation the first frame.
- * @throws InputError in one line that names the file: missing, empty, truncated, no picture, too large
- */
-export async function readImage(path: string): Promise<RgbImage> {
-  const { picture } = await open(path);
-  return raw(path, picture.rotate().flatten({ background: "#ffffff" }).toColourspace("srgb").removeAlpha(), 3);
-}
-
-/** A picture as 8-bit grey, for masks. @throws InputError as `readImage` */
-export async function readMask(path: string): Promise<GrayImage> {
-  const { picture } = await open(path);
-  return raw(path, picture.rotate().flatten({ background: "#000000" }).toColourspace("b-w").removeAlpha(), 1);
-}
-
-async function raw(path: string, picture: Sharp, channels: 1 | 3): Promise<RgbImage> {
+  // The usual camera profile is sRGB by table: a conversion from it to sRGB could only round.
+  const isSrgb = metadata.icc?.includes("sRGB IEC61966") ?? false;
+  const options = { limitInputPixels: MAX_PIXELS, failOn: "error", pages: 1, ignoreIcc: isSrgb } as const;
+  const picture: Sharp = sharp(bytes, options).rotate().flatten({ background }).toColourspace("srgb");
   const { data, info } = await picture
     .raw({ depth: "uchar" })
     .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => Promise.reject(new InputError(path, reason(error))));
-  const { width, height } = info;
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
-  if (info.channels === channels) return { width, height, data: bytes.slice() };
-  if (info.channels === 1 && channels === 3) return { width, height, data: Uint8Array.from({ length: width * height * 3 }, (_, i) => bytes[Math.floor(i / 3)]!) };
-  throw new InputError(path, `decodes to ${info.channels} channels instead of ${channels}`);
+    .catch((cause: unknown) => {
+      throw undecodable(path, cause);
+    });
+  const { width, height, channels } = info;
+  if (channels === 3) return { width, height, data: new Uint8Array(data) };
+  if (channels === 1)
+    return { width, height, data: Uint8Array.from({ length: 3 * data.length }, (_, i) => data[Math.floor(i / 3)]!) };
+  throw new InputError(path, `decodes to ${channels} channels`);
+}
+
+/**
+ * A picture as 8-bit sRGB: turned as its EXIF says, transparent parts over white; grey, palette, 16-bit and CMYK
+ * pictures converted; of an animation the first frame. JPEG, PNG or WebP, at most 50 million pixels.
+ * @throws InputError in one line that names the file: missing, empty, truncated, no picture, too large
+ * @throws DeviceError when sharp is not installed
+ */
+export async function readImage(path: string): Promise<RgbImage> {
+  return decode(path, "#ffffff");
+}
+
+/** A picture as 8-bit grey, transparent parts black. @throws as `readImage` */
+export async function readMask(path: string): Promise<GrayImage> {
+  return toGray(await decode(path, "#000000"));
 }
 
 export interface PngOptions {
-  /** Text chunks, readable by Pillow and browsers' tools. */
+  /** Text chunks by keyword: Pillow's `Image.info`, sharp's `metadata().comments`. */
   readonly text?: Readonly<Record<string, string>>;
 }
 
-/** A picture as PNG. */
+/**
+ * A picture as a PNG of one or three channels.
+ * @throws InputError for a text that PNG cannot hold
+ * @throws DeviceError when sharp is not installed
+ */
 export async function encodePng(image: RgbImage | GrayImage, { text = {} }: PngOptions = {}): Promise<Uint8Array> {
-  const sharp = await loadSharp();
-  const { width, height } = image;
+  const { width, height, data } = image;
   const channels = channelsOf(image);
-  const picture = sharp(image.data, { raw: { width, height, channels } });
-  return withText(await (channels === 1 ? picture.toColourspace("b-w") : picture).png().toBuffer(), text);
+  const sharp = await loadSharp();
+  const picture = sharp(data, { raw: { width, height, channels }, limitInputPixels: false });
+  return withText(
+    await picture
+      .toColourspace(channels === 1 ? "b-w" : "srgb")
+      .png()
+      .toBuffer(),
+    text,
+  );
 }
 
-/** Writes a PNG whole or not at all. */
+/** Writes a PNG whole or not at all. @throws InputError when the file cannot be written, and as `encodePng` */
 export async function writePng(path: string, image: RgbImage | GrayImage, options?: PngOptions): Promise<void> {
   await writeFileAtomic(path, await encodePng(image, options));
 }
