@@ -52,7 +52,10 @@ async function open(path: string): Promise<{ bytes: Uint8Array; metadata: Metada
       });
     const { width, height } = metadata;
     if (width * height > MAX_PIXELS || Math.max(width, height) > MAX_SIDE)
-      throw new InputError(path, `${width}x${height} pixels; at most ${MAX_PIXELS / 1e6} million are read`);
+      throw new InputError(
+        path,
+        `${width}x${height} pixels; at most ${MAX_PIXELS / 1e6} million and ${MAX_SIDE} a side are read`,
+      );
     return { bytes, metadata };
   } finally {
     await source.close();
