@@ -1,0 +1,29 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { filesIn, root, scratch } from "../cli/run.ts";
+
+const examples = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".js"));
+
+/** What an example's output must hold. */
+const SAYS: Readonly<Record<string, RegExp>> = {
+  "ops.js": /^shape \[1,6,32\], first values -?\d/,
+  "scheduler.js": /^10 DDIM steps end 0\.0000 from the answer/,
+  "fusion.js": /^garment at 0: .*\ngarment at 0\.5: .*\ngarment at 1: /,
+  "try-on.js": /striped-shirt\.png\n.*dotted-dress\.png/,
+};
+
+test.for(examples)("%s runs as it stands, is short, and uses the public entry points", (name) => {
+  const file = join(root, "examples", name);
+  const text = readFileSync(file, "utf8");
+  expect(text.trimEnd().split("\n").length).toBeLessThan(60);
+  expect(
+    [...text.matchAll(/from "([^"]+)"/g)].filter(([, from]) => !/^(toile|toile\/node|node:.*)$/.test(from!)),
+  ).toEqual([]);
+  const folder = scratch();
+  const { status, stdout } = spawnSync(process.execPath, [file, folder], { encoding: "utf8", cwd: root });
+  expect(status).toBe(0);
+  expect(stdout).toMatch(SAYS[name]!);
+  if (name === "try-on.js") expect(filesIn(folder)).toEqual(["dotted-dress.png", "striped-shirt.png"]);
+});
