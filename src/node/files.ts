@@ -48,7 +48,7 @@ export function directory(path: string): Folder {
       const found = await stat(inside(name)).catch(() => undefined);
       return found?.isFile() ?? false;
     },
-    open: (name) => fileSource(inside(name)),
+    open: async (name) => fileSource(inside(name)),
     text: async (name) => {
       const full = inside(name);
       await regularFile(full);
