@@ -6,6 +6,7 @@ import index from "./lib/index.wgsl";
 import source from "./resample.wgsl";
 
 const WG = 64;
+const RUN = 4;
 
 /** Ways to resample; the order is that of MODE in resample.wgsl. */
 const MODES = ["nearest", "bilinear", "max", "average"] as const;
@@ -14,10 +15,11 @@ export type ResampleMode = (typeof MODES)[number];
 const kernel = defineKernel({
   name: "resample",
   files: { "lib/index.wgsl": index, "resample.wgsl": source },
-  spec: { item_t: "vec4<f32>", wide_t: "vec4<f32>", MODE: 0, ALIGN_CORNERS: false, WG },
+  spec: { item_t: "vec4<f32>", wide_t: "vec4<f32>", MODE: 0, ALIGN_CORNERS: false, RUN, WG },
   params: {
     items: "u32",
     row: "u32",
+    runs: "u32",
     in_h: "u32",
     in_w: "u32",
     out_h: "u32",
@@ -117,7 +119,8 @@ function dispatch(device: Device, call: ResampleCall, band: Band): void {
   const from = bindRange(limits, call.x, (band.image * input[0] + band.firstIn) * xRow, inRows * xRow);
   const to = bindRange(limits, call.y, (band.image * output[0] + band.start) * yRow, band.images * band.length * yRow);
   const row = (channels * bytes) / item;
-  const items = band.images * band.length * output[1] * row;
+  const runs = Math.ceil(output[1] / RUN);
+  const items = band.images * band.length * runs * row;
   const [kernelY, kernelX] = call.kernel ?? [1, 1];
   const [strideY, strideX] = call.stride ?? [1, 1];
   const [padY, padX] = call.pad ?? [0, 0];
@@ -131,6 +134,7 @@ function dispatch(device: Device, call: ResampleCall, band: Band): void {
     params: {
       items,
       row,
+      runs,
       in_h: input[0],
       in_w: input[1],
       out_h: band.length,
