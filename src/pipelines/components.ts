@@ -1,3 +1,4 @@
+import { foreignToTower } from "../checkpoint/keys.ts";
 import { loadModule } from "../checkpoint/load.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Folder } from "../checkpoint/source.ts";
@@ -33,9 +34,6 @@ export interface LoadOptions {
 }
 
 const CLIP = "clip-vit-large-patch14";
-/** Of a whole CLIPModel where one tower is wanted, and buffers that older versions saved. */
-const foreignTo = (tower: string) => (key: string) =>
-  /(^|\.)position_ids$|^logit_scale$/.test(key) || (/^(text|vision|visual)_/.test(key) && !key.startsWith(tower));
 
 /** Loads a try-on's models from a folder in the published layout. On failure what was loaded is freed. */
 export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
@@ -77,9 +75,9 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
       textEncoder: await load(
         new CLIPTextModel(await json(folder, "ootd/text_encoder/config.json")),
         "ootd/text_encoder/model",
-        foreignTo("text_model."),
+        foreignToTower("text"),
       ),
-      imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignTo("vis")),
+      imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
       garmentUnet: await unet("unet_garm"),
       tryOnUnet: await unet("unet_vton"),
     };
