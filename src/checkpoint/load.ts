@@ -38,7 +38,7 @@ interface Pair {
 }
 
 /** Bytes handed to the device before they are waited for: bounds the staging memory. */
-const FLUSH_BYTES = 256 * 2 ** 20;
+const FLUSH_BYTES = 64 * 2 ** 20;
 
 /**
  * Fills every parameter of a module from a checkpoint, one tensor at a time. Strict: each parameter must be in the
