@@ -144,15 +144,11 @@ export class Device {
   async read(view: View): Promise<ArrayBuffer> {
     this.#assertAlive();
     const size = Math.ceil(view.bytes / 4) * 4;
-    await this.#queue.submit();
-    const staging = this.#queue.guarded(() => {
-      const buffer = this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST });
-      const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(view.buffer.gpu, view.offset, buffer, 0, size);
-      this.gpu.queue.submit([encoder.finish()]);
-      return buffer;
-    });
+    const staging = this.#queue.guarded(() => this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST }));
+    // recorded now, so that the storage may be given back before the bytes are here
+    this.copy({ ...view, bytes: size }, { buffer: { id: 0, gpu: staging, bytes: size, lastUse: -1 }, offset: 0, bytes: size });
     try {
+      await this.#queue.submit();
       await staging.mapAsync(1); // GPUMapMode.READ
       await this.#queue.settle();
       return staging.getMappedRange().slice(0, view.bytes);

@@ -80,6 +80,16 @@ describe.each(await devices())("device $name", ({ gpu }) => {
     for (const t of tensors) t.dispose();
   });
 
+  test("what is read may be given back, and its memory reused, before the bytes are here", async () => {
+    const x = silu(Tensor.from(gpu, new Float32Array(512).fill(5), [512]));
+    const first = x.data();
+    x.dispose();
+    const later = [1, 2, 3].map((value) => silu(Tensor.from(gpu, new Float32Array(512).fill(value), [512])));
+    const all = await Promise.all([first, ...later.map((t) => t.data())]);
+    expect(all.map((values) => Math.round(values[7]! * 1000))).toEqual([4967, 731, 1762, 2858]);
+    for (const t of later) t.dispose();
+  });
+
   test("a scope frees what its result does not hold", async () => {
     const before = gpu.memory.live;
     const make = () => Tensor.from(gpu, [1, 2, 3, 4], [4]);
