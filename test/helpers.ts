@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Device } from "../src/gpu/device.ts";
 import { requestDevice } from "../src/node/device.ts";
@@ -88,10 +88,33 @@ export function normal(seed: number, count: number, { mean = 0, scale = 1 } = {}
   );
 }
 
+const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
 let cached: Promise<{ name: string; gpu: Device }[]> | undefined;
 
-/** Every software adapter at hand: lavapipe always, SwiftShader where Debian's chromium brought it. */
+/** The machine's own adapter, and SwiftShader (subgroups of 4, no float16) where Debian's chromium brought it. */
 export function devices(): Promise<{ name: string; gpu: Device }[]> {
-  cached ??= requestDevice().then((gpu) => [{ name: gpu.facts.isSoftware ? "lavapipe" : gpu.facts.name, gpu }]);
+  cached ??= openAll();
   return cached;
+}
+
+async function openAll(): Promise<{ name: string; gpu: Device }[]> {
+  const own = await requestDevice({ guard: 256 });
+  const found = [{ name: own.facts.name, gpu: own }];
+  const other = await swiftShader({ guard: 256 });
+  if (other) found.push({ name: "SwiftShader", gpu: other });
+  return found;
+}
+
+/** A SwiftShader device, or undefined where there is none. The Vulkan loader reads the variable when an instance is made. */
+export async function swiftShader(options: Parameters<typeof requestDevice>[0] = {}): Promise<Device | undefined> {
+  if (!existsSync(SWIFTSHADER)) return undefined;
+  const before = process.env["VK_DRIVER_FILES"];
+  process.env["VK_DRIVER_FILES"] = SWIFTSHADER;
+  try {
+    return await requestDevice(options);
+  } finally {
+    if (before === undefined) delete process.env["VK_DRIVER_FILES"];
+    else process.env["VK_DRIVER_FILES"] = before;
+  }
 }

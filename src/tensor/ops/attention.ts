@@ -50,8 +50,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   if (k.shape[1] !== v.shape[1] || k.shape[0] !== v.shape[0]) throw shapeError(op, "k and v differ", k.shape, v.shape);
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   return q.device.scope(() => {
-    const keys = joined(k, more?.k);
-    const values = joined(v, more?.v);
+    const keys = joined(k, more?.k, n);
+    const values = joined(v, more?.v, n);
     if (heads === 1 && headDim > WIDE && !isCausal) return wideHead(q, keys, values, scale);
     const y = Tensor.empty(q.device, q.shape, q.dtype);
     attention(q.device, {
@@ -104,10 +104,10 @@ function wideHead(q: Tensor, k: Tensor, v: Tensor, scale: number): Tensor {
 }
 
 /** Both runs of tokens one after the other. The copy costs a thousandth of the attention that follows. */
-function joined(first: Tensor, second: Tensor | undefined): Tensor {
+function joined(first: Tensor, second: Tensor | undefined, n: number): Tensor {
   if (!second) return first;
-  const n = Math.max(first.shape[0]!, second.shape[0]!);
-  return concat([spread(first, n), spread(second, n)], 1);
+  const batches = first.shape[0] === 1 && second.shape[0] === 1 ? 1 : n;
+  return concat([spread(first, batches), spread(second, batches)], 1);
 }
 
 /** Every batch as often as it takes to make n of them, copies side by side. */

@@ -1,0 +1,66 @@
+import type { Device } from "../../src/gpu/device.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
+import { decodeF16, encodeF16 } from "../../src/util/float16.ts";
+import { devices, normal } from "../helpers.ts";
+
+/** One way to compute: a device, a storage type, kernels forced by name. */
+export interface Setting {
+  readonly name: string;
+  readonly gpu: Device;
+  readonly elem: "f32" | "f16";
+}
+
+/** Every device with every storage type that it has. */
+export async function settings(): Promise<Setting[]> {
+  return (await devices()).flatMap(({ name, gpu }) =>
+    (["f32", "f16"] as const)
+      .filter((elem) => elem === "f32" || gpu.facts.f16)
+      .map((elem) => ({ name: `${name}, ${elem}`, gpu, elem })),
+  );
+}
+
+/** Seeded normal numbers that the storage type holds exactly, so that the oracle sees what the kernel sees. */
+export function numbers(
+  elem: "f32" | "f16",
+  seed: number,
+  count: number,
+  options: { mean?: number; scale?: number } = {},
+): Float32Array {
+  const values = normal(seed, count, options);
+  return elem === "f16" ? decodeF16(encodeF16(values)) : values;
+}
+
+/** Runs `work` in a scope, reads its tensor, and makes sure that no guard band was touched and nothing stays alive. */
+export async function run(gpu: Device, work: () => Tensor): Promise<Float32Array> {
+  const y = gpu.scope(work);
+  const values = await y.data().finally(() => y.dispose());
+  await gpu.checkGuards();
+  if (gpu.memory.live !== 0) throw new Error(`${gpu.memory.live} buffers are still alive`);
+  return values;
+}
+
+/** Makes tensors of one setting. */
+export const maker =
+  ({ gpu, elem }: Setting) =>
+  (values: Float32Array, shape: readonly number[]): Tensor =>
+    Tensor.from(gpu, values, shape, elem);
+
+/** Largest error over the largest expected magnitude: storage in f16 rounds each result once, to 2^-11 of itself. */
+export const HALF_LIMIT = 1e-3;
+
+/** Largest absolute difference. */
+export function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Infinity;
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
+  }
+  return largest;
+}
+
+export const magnitude = (values: ArrayLike<number>): number => {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
+  return largest || 1;
+};
