@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
-import { chunks, slice } from "./bands.ts";
+import { bindRange, chunks, slice } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import source from "./binary.wgsl";
 import index from "./lib/index.wgsl";
@@ -20,6 +20,9 @@ const kernel = defineKernel({
     first: "u32",
     suffix: "u32",
     number: "f32",
+    a_first: "u32",
+    b_first: "u32",
+    y_first: "u32",
     size1: "u32",
     size2: "u32",
     size3: "u32",
@@ -53,6 +56,9 @@ export const binaryEntry: KernelEntry = {
 };
 
 const none = {
+  a_first: 0,
+  b_first: 0,
+  y_first: 0,
   size1: 1,
   size2: 1,
   size3: 1,
@@ -117,7 +123,7 @@ function flat(
 /** y = a ∘ b with strides (0 where an operand repeats) over a result of at most five sizes. */
 export function binaryStrided(
   device: Device,
-  { op, elem, a, y, count }: BinaryCall,
+  call: BinaryCall,
   b: View,
   shape: readonly number[],
   aStrides: readonly number[],
@@ -127,7 +133,51 @@ export function binaryStrided(
     ...new Array<number>(5 - values.length).fill(filler),
     ...values,
   ];
-  const [s, u, v] = [five(shape, 1), five(aStrides, 0), five(bStrides, 0)];
+  const sizes = five(shape, 1);
+  const a: Operand = { view: call.a, first: 0, strides: five(aStrides, 0) };
+  record(device, call, sizes, a, { view: b, first: 0, strides: five(bStrides, 0) }, 0);
+}
+
+interface Operand {
+  readonly view: View;
+  /** In elements. */
+  readonly first: number;
+  readonly strides: readonly number[];
+}
+
+/** Halves the outermost dimension until the result and both operands fit into bindings. */
+function record(
+  device: Device,
+  call: BinaryCall,
+  sizes: readonly number[],
+  a: Operand,
+  b: Operand,
+  yFirst: number,
+): void {
+  const { limits } = device.facts;
+  const { op, elem } = call;
+  const bytes = elem === "f16" ? 2 : 4;
+  const count = sizes.reduce((x, y) => x * y, 1);
+  const span = ({ strides }: Operand) => sizes.reduce((sum, n, i) => sum + (n - 1) * strides[i]!, 1);
+  const most = limits.maxStorageBufferBindingSize - Math.max(16, limits.minStorageBufferOffsetAlignment);
+  const at = sizes.findIndex((n) => n > 1);
+  if (at >= 0 && Math.max(count, span(a), span(b)) * bytes > most) {
+    const half = Math.ceil(sizes[at]! / 2);
+    const later = (side: Operand): Operand => ({ ...side, first: side.first + half * side.strides[at]! });
+    record(device, call, sizes.with(at, half), a, b, yFirst);
+    record(device, call, sizes.with(at, sizes[at]! - half), later(a), later(b), yFirst + half * (count / sizes[at]!));
+    return;
+  }
+  const bound = (view: View, first: number, length: number) => bindRange(limits, view, first * bytes, length * bytes);
+  const [left, right, result] = [
+    bound(a.view, a.first, span(a)),
+    bound(b.view, b.first, span(b)),
+    bound(call.y, yFirst, count),
+  ];
+  const [, size1, size2, size3, size4] = sizes as [number, number, number, number, number];
+  const [a0, a1, a2, a3, a4] = a.strides as [number, number, number, number, number];
+  const [b0, b1, b2, b3, b4] = b.strides as [number, number, number, number, number];
+  const firsts = { a_first: left.skip / bytes, b_first: right.skip / bytes, y_first: result.skip / bytes };
   device.run(kernel, {
     spec: { ...typesOf(elem, false), OP: BINARY_OPS.indexOf(op), MODE: 2 },
     params: {
@@ -135,22 +185,12 @@ export function binaryStrided(
       first: 0,
       suffix: 1,
       number: 0,
-      size1: s[1]!,
-      size2: s[2]!,
-      size3: s[3]!,
-      size4: s[4]!,
-      a0: u[0]!,
-      a1: u[1]!,
-      a2: u[2]!,
-      a3: u[3]!,
-      a4: u[4]!,
-      b0: v[0]!,
-      b1: v[1]!,
-      b2: v[2]!,
-      b3: v[3]!,
-      b4: v[4]!,
+      ...firsts,
+      ...{ size1, size2, size3, size4 },
+      ...{ a0, a1, a2, a3, a4 },
+      ...{ b0, b1, b2, b3, b4 },
     },
-    bind: { a, b, y },
+    bind: { a: left.view, b: right.view, y: result.view },
     groups: Math.ceil(count / WG),
   });
 }

@@ -16,6 +16,9 @@ struct Params {
   first: u32, // item of the whole result at which this dispatch begins
   suffix: u32, // items of b
   number: f32,
+  a_first: u32, // STRIDED: item at which each operand begins inside its binding
+  b_first: u32,
+  y_first: u32,
   size1: u32, // result sizes, the outermost left out
   size2: u32,
   size3: u32,
@@ -68,11 +71,11 @@ fn main(
     let r1 = r2 / p.size2;
     let i1 = r1 % p.size1;
     let i0 = r1 / p.size1;
-    a_at = i0 * p.a0 + i1 * p.a1 + i2 * p.a2 + i3 * p.a3 + i4 * p.a4;
-    b_at = i0 * p.b0 + i1 * p.b1 + i2 * p.b2 + i3 * p.b3 + i4 * p.b4;
+    a_at = p.a_first + i0 * p.a0 + i1 * p.a1 + i2 * p.a2 + i3 * p.a3 + i4 * p.a4;
+    b_at = p.b_first + i0 * p.b0 + i1 * p.b1 + i2 * p.b2 + i3 * p.b3 + i4 * p.b4;
   }
   let left = wide_t(a[a_at]);
   var right = wide_t(p.number);
   if (MODE != 1u) { right = wide_t(b[b_at]); }
-  y[i] = item_t(select(apply(left, right), apply(right, left), SWAP));
+  y[p.y_first + i] = item_t(select(apply(left, right), apply(right, left), SWAP));
 }
