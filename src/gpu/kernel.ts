@@ -14,7 +14,7 @@ export interface View {
 /**
  * One `.wgsl` kernel. `files` are joined in order, the kernel's own file last; `params` mirrors `struct Params`
  * without its first member `groups: u32`, which is always the number of workgroups asked for; `bind` lists the
- * storage bindings from `@binding(1)` on.
+ * storage bindings, numbered from 1 on.
  */
 export interface Kernel<P extends string = string, B extends string = string> {
   readonly name: string;

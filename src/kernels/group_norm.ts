@@ -92,8 +92,26 @@ export function groupNorm(device: Device, call: GroupNormCall): void {
   const most = Math.max(1, Math.floor(roomFor(limits) / pixelBytes));
   const chunk = Math.min(groupNormChunk(device.facts, images, pixels, channels), most);
   const chunks = Math.ceil(pixels / chunk);
-  const parts = device.alloc(images * chunks * channels * 3 * 4);
-  const scales = device.alloc(images * channels * 3 * 4);
+  const scratch = [device.alloc(images * chunks * channels * 3 * 4), device.alloc(images * channels * 3 * 4)] as const;
+  try {
+    record(device, call, { parts: scratch[0], scales: scratch[1], chunk, chunks });
+  } finally {
+    for (const view of scratch) device.release(view);
+  }
+}
+
+interface Plan {
+  /** Statistics of every chunk, and what the last step reads of them. */
+  readonly parts: View;
+  readonly scales: View;
+  readonly chunk: number;
+  readonly chunks: number;
+}
+
+function record(device: Device, call: GroupNormCall, { parts, scales, chunk, chunks }: Plan): void {
+  const { images, pixels, channels, elem } = call;
+  const { limits } = device.facts;
+  const pixelBytes = channels * (elem === "f16" ? 2 : 4);
   const common = { channels4: channels / 4, pixels };
   for (const { start, length, of, ...place } of bands(limits, call, pixelBytes, chunk)) {
     const items = (length * channels) / 4;
@@ -121,7 +139,6 @@ export function groupNorm(device: Device, call: GroupNormCall): void {
       groups: Math.ceil(items / WG),
     });
   }
-  for (const scratch of [parts, scales]) device.release(scratch);
 }
 
 const roomFor = (limits: DeviceLimits): number =>
