@@ -7,7 +7,7 @@ import activation from "./lib/activation.wgsl";
 import index from "./lib/index.wgsl";
 
 const WG = 64;
-const RUN = 4;
+const RUN = 8;
 
 const kernel = defineKernel({
   name: "geglu",

@@ -3,7 +3,7 @@
 
 //!spec
 alias elem = f32; // storage type of x and y
-const RUN: u32 = 4u;
+const RUN: u32 = 8u;
 const WG: u32 = 64u;
 //!end
 

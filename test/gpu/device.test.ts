@@ -4,7 +4,7 @@ import { defineKernel, type View } from "../../src/gpu/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { silu } from "../../src/tensor/ops/unary.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
-import { DeviceLostError, KernelError, OutOfMemoryError, ShaderError, ToileError } from "../../src/util/errors.ts";
+import { DeviceLostError, KernelError, OutOfMemoryError, ShaderError, type ToileError } from "../../src/util/errors.ts";
 import { devices } from "../helpers.ts";
 
 const INDEX = `fn group_index(group: vec3u, groups: vec3u) -> u32 {
@@ -153,7 +153,10 @@ describe.each(await devices())("device $name", ({ gpu }) => {
     const broken = counting(COUNT.replace("i32(i * STEP)", "foo(i)"));
     const y = gpu.alloc(16);
     gpu.run(broken, { spec: { STEP: 2 }, params: { base: 0 }, bind: { y }, groups: 1 });
-    const failure = await gpu.flush().then(() => undefined, (error: unknown) => error as Error);
+    const failure = await gpu.flush().then(
+      () => undefined,
+      (error: unknown) => error as Error,
+    );
     expect(failure).toBeInstanceOf(ShaderError);
     expect(failure!.message).toMatch(/^count \{STEP: 2\}: count\.wgsl:11:\d+ unresolved.*foo/);
     gpu.run(counting(), { params: { base: 3 }, bind: { y }, groups: 4 });
@@ -205,9 +208,13 @@ describe("a device that is gone", () => {
     await x.data();
     silu(x);
     device.destroy();
-    for (const act of [() => silu(x), () => device.alloc(4), () => Tensor.zeros(device, [1])]) expect(act).toThrow(DeviceLostError);
+    for (const act of [() => silu(x), () => device.alloc(4), () => Tensor.zeros(device, [1])])
+      expect(act).toThrow(DeviceLostError);
     await expect(x.data()).rejects.toThrow(DeviceLostError);
-    const failure = await device.flush().then(() => undefined, (error: unknown) => error);
+    const failure = await device.flush().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     expect(failure).toBeInstanceOf(DeviceLostError);
     expect((failure as DeviceLostError).retryable).toBe(false);
     x.dispose(); // still harmless
@@ -228,7 +235,10 @@ describe("out of memory", () => {
       for (let i = 0; i < 12; i++) held.push(device.alloc(64 * 2 ** 20));
       await device.flush();
     };
-    const failure = await take().then(() => undefined, (error: unknown) => error);
+    const failure = await take().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     expect(failure).toBeInstanceOf(OutOfMemoryError);
     expect((failure as OutOfMemoryError).bytes).toBe(64 * 2 ** 20);
     expect((failure as Error).message).toMatch(/^alloc: 67108864 bytes refused by .*, which holds \d+ for us already$/);
@@ -253,7 +263,10 @@ test("guards tell of writes past the end", async () => {
   device.run(counting(), { params: { base: 0 }, bind: { y }, groups: 4 });
   await device.checkGuards();
   device.run(counting(), { params: { base: 0 }, bind: { y }, groups: 5 });
-  const failure = await device.checkGuards().then(() => undefined, (error: unknown) => error as ToileError);
+  const failure = await device.checkGuards().then(
+    () => undefined,
+    (error: unknown) => error as ToileError,
+  );
   expect(failure).toBeInstanceOf(KernelError);
   expect(failure!.message).toMatch(/of 16 bytes was written at byte 16$/);
   device.destroy();

@@ -55,7 +55,7 @@ describe("specialise", () => {
 
   test.each([
     [{ WGS: 1 }, "k: no spec constant named WGS"],
-    [{ WG: true }, 'k: spec constant WG is u32, got true'],
+    [{ WG: true }, "k: spec constant WG is u32, got true"],
     [{ WG: -1 }, "k: spec constant WG is u32, got -1"],
     [{ WG: 1.5 }, "k: spec constant WG is u32, got 1.5"],
     [{ EPS: NaN }, "k: spec constant EPS is f32, got null"],

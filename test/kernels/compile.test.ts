@@ -20,33 +20,36 @@ function bindingsIn(text: string): [name: string, access: string][] {
   return found.sort((a, b) => Number(a[1]) - Number(b[1])).map(([, , access, name]) => [name!, access!]);
 }
 
-describe.each(KERNELS.map(({ kernel, specs }) => ({ name: kernel.name, kernel, specs })))("$name", ({ kernel, specs }) => {
-  const text = textOf(kernel);
+describe.each(KERNELS.map(({ kernel, specs }) => ({ name: kernel.name, kernel, specs })))(
+  "$name",
+  ({ kernel, specs }) => {
+    const text = textOf(kernel);
 
-  test("struct Params in the WGSL is the declaration's", () => {
-    expect(paramsIn(text)).toEqual([["groups", "u32"], ...Object.entries(kernel.params)]);
-    expect(Object.keys(kernel.params).length).toBeLessThanOrEqual(31); // a uniform slot holds 32 scalars
-  });
+    test("struct Params in the WGSL is the declaration's", () => {
+      expect(paramsIn(text)).toEqual([["groups", "u32"], ...Object.entries(kernel.params)]);
+      expect(Object.keys(kernel.params).length).toBeLessThanOrEqual(31); // a uniform slot holds 32 scalars
+    });
 
-  test("bindings in the WGSL are the declaration's, numbered from 1", () => {
-    expect(bindingsIn(text)).toEqual(Object.entries(kernel.bind));
-    const numbers = [...text.matchAll(/@binding\((\d+)\)/g)].map(([, n]) => Number(n)).sort((a, b) => a - b);
-    expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, i) => i));
-  });
+    test("bindings in the WGSL are the declaration's, numbered from 1", () => {
+      expect(bindingsIn(text)).toEqual(Object.entries(kernel.bind));
+      const numbers = [...text.matchAll(/@binding\((\d+)\)/g)].map(([, n]) => Number(n)).sort((a, b) => a - b);
+      expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, i) => i));
+    });
 
-  test("the declared spec is the WGSL's, default by default", () => {
-    const files = kernel.files.map((file) => file.text);
-    expect(specialise(kernel.name, files, kernel.spec).split("\n").length).toBe(text.split("\n").length + 1);
-    const block = /^\/\/!spec\n([\s\S]*?)^\/\/!end$/m.exec(text)?.[1] ?? "";
-    const names = [...block.matchAll(/^(?:const|alias) (\w+)/gm)].map(([, name]) => name!);
-    expect(Object.keys(kernel.spec).sort()).toEqual(names.sort());
-  });
+    test("the declared spec is the WGSL's, default by default", () => {
+      const files = kernel.files.map((file) => file.text);
+      expect(specialise(kernel.name, files, kernel.spec).split("\n").length).toBe(text.split("\n").length + 1);
+      const block = /^\/\/!spec\n([\s\S]*?)^\/\/!end$/m.exec(text)?.[1] ?? "";
+      const names = [...block.matchAll(/^(?:const|alias) (\w+)/gm)].map(([, name]) => name!);
+      expect(Object.keys(kernel.spec).sort()).toEqual(names.sort());
+    });
 
-  test("one entry for each variant", () => {
-    const keys = specs.map((spec) => JSON.stringify(Object.entries({ ...kernel.spec, ...spec }).sort()));
-    expect(new Set(keys).size).toBe(keys.length);
-  });
-});
+    test("one entry for each variant", () => {
+      const keys = specs.map((spec) => JSON.stringify(Object.entries({ ...kernel.spec, ...spec }).sort()));
+      expect(new Set(keys).size).toBe(keys.length);
+    });
+  },
+);
 
 // The null backend compiles WGSL for any hardware and runs nothing, so it takes variants that this machine cannot run.
 describe("on Dawn's null backend", () => {
@@ -66,7 +69,8 @@ describe("on Dawn's null backend", () => {
     "$name compiles in all $count variants",
     async ({ kernel, specs }) => {
       const failures: string[] = [];
-      for (const spec of specs) await device.compile(kernel, spec).catch((error: Error) => failures.push(error.message));
+      for (const spec of specs)
+        await device.compile(kernel, spec).catch((error: Error) => failures.push(error.message));
       expect(failures).toEqual([]);
     },
   );

@@ -1,0 +1,25 @@
+import { describe, expect, test } from "vitest";
+import type { DeviceFacts } from "../../src/gpu/facts.ts";
+import { groupNormChunk } from "../../src/kernels/group_norm.ts";
+import { planReduce } from "../../src/kernels/rows.ts";
+
+const facts = (isSoftware: boolean, subgroupSize?: number) => ({ isSoftware, subgroupSize }) as unknown as DeviceFacts;
+
+describe("groupNormChunk", () => {
+  test.each([
+    { images: 2, pixels: 3072, channels: 320, software: 240, hardware: 16 },
+    { images: 1, pixels: 768 * 1024, channels: 128, software: 256, hardware: 256 }, // never more: rounding grows with it
+    { images: 2, pixels: 48, channels: 1280, software: 16, hardware: 16 },
+    { images: 1, pixels: 5, channels: 8, software: 5, hardware: 5 }, // no longer than an image
+  ])("$images × $pixels pixels × $channels channels", ({ images, pixels, channels, software, hardware }) => {
+    expect(groupNormChunk(facts(true), images, pixels, channels)).toBe(software);
+    expect(groupNormChunk(facts(false), images, pixels, channels)).toBe(hardware);
+  });
+});
+
+test("rows are reduced by subgroups where their size is known, else by workgroup memory", () => {
+  expect(planReduce(facts(true, 8))).toEqual({ variant: "subgroup", WG: 8 });
+  expect(planReduce(facts(false, 32))).toEqual({ variant: "subgroup", WG: 32 });
+  expect(planReduce(facts(false))).toEqual({ variant: "workgroup", WG: 64 });
+  expect(planReduce(facts(true, 8), "workgroup")).toEqual({ variant: "workgroup", WG: 64 });
+});
