@@ -18,5 +18,6 @@ export { CLIPTextModel } from "./models/clip/text.ts";
 export { CLIPVisionModelWithProjection } from "./models/clip/vision.ts";
 export { createTokenizer } from "./models/clip/tokenizer.ts";
 export type { GrayImage, RgbImage } from "./vision/image.ts";
-export { TryOnPipeline, checkTryOn, type Phase, type TryOnInputs, type TryOnResult } from "./pipelines/try-on.ts";
+export { checkTryOn, type Phase, type TryOnInputs, type TryOnResult } from "./pipelines/inputs.ts";
+export { TryOnPipeline, type TryOnLoadOptions } from "./pipelines/try-on.ts";
 export { Trace } from "./pipelines/trace.ts";

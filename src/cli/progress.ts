@@ -1,4 +1,4 @@
-import type { Phase } from "../pipelines/try-on.ts";
+import type { Phase } from "../pipelines/inputs.ts";
 
 const CELLS = 24;
 const NAMES: Readonly<Record<Phase, string>> = {

@@ -146,7 +146,10 @@ export class Device {
     const size = Math.ceil(view.bytes / 4) * 4;
     const staging = this.#queue.guarded(() => this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST }));
     // recorded now, so that the storage may be given back before the bytes are here
-    this.copy({ ...view, bytes: size }, { buffer: { id: 0, gpu: staging, bytes: size, lastUse: -1 }, offset: 0, bytes: size });
+    this.copy(
+      { ...view, bytes: size },
+      { buffer: { id: 0, gpu: staging, bytes: size, lastUse: -1 }, offset: 0, bytes: size },
+    );
     try {
       await this.#queue.submit();
       await staging.mapAsync(1); // GPUMapMode.READ

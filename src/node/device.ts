@@ -23,7 +23,10 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   process.env["XDG_RUNTIME_DIR"] ??= tmpdir(); // the Vulkan loader warns without it
   const { create } = await import("webgpu").catch((error: NodeJS.ErrnoException) => {
     const missing = error.code === "ERR_MODULE_NOT_FOUND" ? "is not installed: npm install webgpu" : undefined;
-    throw new DeviceError("requestDevice", `the optional package webgpu ${missing ?? `does not load here: ${error.message.split("\n")[0]}`}`);
+    throw new DeviceError(
+      "requestDevice",
+      `the optional package webgpu ${missing ?? `does not load here: ${error.message.split("\n")[0]}`}`,
+    );
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);

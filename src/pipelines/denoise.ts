@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { add, cast, concat, mul, repeat, slice, weightedSum } from "../tensor/ops.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Bag } from "./bag.ts";
 import type { TryOnComponents } from "./components.ts";
 import type { GarmentConditioning } from "./conditioning.ts";

@@ -31,6 +31,7 @@ export function stridesOf(shape: Shape): number[] {
 /** A dimension counted from the front; negative ones count from the back. */
 export function axis(op: string, dim: number, rank: number): number {
   const at = dim < 0 ? dim + rank : dim;
-  if (!Number.isInteger(at) || at < 0 || at >= rank) throw new ShapeError(op, `dimension ${dim} of a tensor with ${rank}`);
+  if (!Number.isInteger(at) || at < 0 || at >= rank)
+    throw new ShapeError(op, `dimension ${dim} of a tensor with ${rank}`);
   return at;
 }

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
-import { TryOnPipeline, checkTryOn, type TryOnInputs } from "../../src/pipelines/try-on.ts";
+import { checkTryOn, type TryOnInputs } from "../../src/pipelines/inputs.ts";
+import type { TryOnPipeline } from "../../src/pipelines/try-on.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { assertFinite } from "../../src/pipelines/diagnose.ts";
 import { freshDevice, inputsOf, load } from "./setup.ts";

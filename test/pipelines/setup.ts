@@ -2,7 +2,8 @@ import { directory } from "../../src/node/files.ts";
 import { readImage, readMask } from "../../src/node/images.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { TryOnPipeline, type TryOnInputs } from "../../src/pipelines/try-on.ts";
+import type { TryOnInputs } from "../../src/pipelines/inputs.ts";
+import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
 import type { Category } from "../../src/pipelines/conditioning.ts";
 import { fixture } from "../helpers.ts";
 

@@ -40,7 +40,9 @@ describe("float16", () => {
   });
 
   test("overflows to infinity, underflows to zero, keeps NaN", () => {
-    const halves = encodeF16(Float32Array.of(65519, 65520, 1e30, -Infinity, 2 ** -25, 2 ** -25 * 1.001, 1e-40, -1e-40, NaN));
+    const halves = encodeF16(
+      Float32Array.of(65519, 65520, 1e30, -Infinity, 2 ** -25, 2 ** -25 * 1.001, 1e-40, -1e-40, NaN),
+    );
     expect([...halves.slice(0, 8)]).toEqual([0x7bff, 0x7c00, 0x7c00, 0xfc00, 0, 1, 0, 0x8000]);
     expect(halves[8]! & 0x7fff).toBeGreaterThan(0x7c00);
   });

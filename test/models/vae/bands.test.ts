@@ -13,7 +13,10 @@ const folder = directory(fixture("checkpoints/ootd"));
 
 async function loadVae(device: Device): Promise<AutoencoderKL> {
   const vae = new AutoencoderKL(JSON.parse(await folder.text("vae/config.json")));
-  await loadModule(device, vae, await openCheckpoint(folder, "vae/diffusion_pytorch_model"), { label: "vae", dtype: "f32" });
+  await loadModule(device, vae, await openCheckpoint(folder, "vae/diffusion_pytorch_model"), {
+    label: "vae",
+    dtype: "f32",
+  });
   return vae;
 }
 
@@ -24,7 +27,9 @@ describe("an autoencoder whose maps are larger than a binding", () => {
   beforeAll(async () => {
     whole = await requestDevice();
     // the widest map below, [1, 192, 128, 32] f32, needs 3 MiB
-    banded = await requestDevice({ fakeLimits: { maxStorageBufferBindingSize: 200_000, minStorageBufferOffsetAlignment: 256 } });
+    banded = await requestDevice({
+      fakeLimits: { maxStorageBufferBindingSize: 200_000, minStorageBufferOffsetAlignment: 256 },
+    });
   });
   afterAll(() => {
     whole.destroy();
@@ -43,7 +48,9 @@ describe("an autoencoder whose maps are larger than a binding", () => {
 
   const encode = async (device: Device, h: number, w: number) => {
     const vae = await loadVae(device);
-    const mode = device.scope(() => vae.encode(Tensor.from(device, normal(2, h * w * 3, { scale: 0.5 }), [1, h, w, 3])).mode());
+    const mode = device.scope(() =>
+      vae.encode(Tensor.from(device, normal(2, h * w * 3, { scale: 0.5 }), [1, h, w, 3])).mode(),
+    );
     const values = await mode.data();
     mode.dispose();
     vae.dispose();

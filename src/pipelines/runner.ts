@@ -1,0 +1,230 @@
+import type { Device } from "../gpu/device.ts";
+import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
+import { add, cast, clamp, mul, permute, repeat, slice } from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { InputError } from "../util/errors.ts";
+import { TorchGenerator } from "../util/random.ts";
+import { sameShape, show } from "../util/shape.ts";
+import { binarise, compositeGray, fromFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
+import { resize } from "../vision/resize.ts";
+import { Bag } from "./bag.ts";
+import type { TryOnComponents, TryOnModel } from "./components.ts";
+import {
+  encodeGarment,
+  imageTensor,
+  traceConditioning,
+  type Category,
+  type GarmentConditioning,
+} from "./conditioning.ts";
+import { denoise } from "./denoise.ts";
+import { resolveInputs, type Phase, type TryOnInputs, type TryOnResult, type TryOnSettings } from "./inputs.ts";
+
+interface Prepared {
+  readonly person: RgbImage;
+  readonly garment: RgbImage;
+  readonly mask: GrayImage;
+  readonly masked: RgbImage;
+}
+
+/** Runs phases one after the other, timed and reported, none of them after an abort. */
+class Phases {
+  /** Milliseconds of each phase. */
+  readonly timings: Record<string, number> = {};
+  readonly #inputs: TryOnInputs;
+
+  constructor(inputs: TryOnInputs) {
+    this.#inputs = inputs;
+  }
+
+  async run<T>(name: Phase, work: () => Promise<T>): Promise<T> {
+    this.#inputs.signal?.throwIfAborted();
+    this.#inputs.onProgress?.(name, 0, 1);
+    const start = performance.now();
+    const result = await work();
+    this.timings[name] = performance.now() - start;
+    return result;
+  }
+}
+
+/** The loaded networks at work. */
+export class Runner {
+  readonly #device: Device;
+  readonly #components: TryOnComponents;
+  readonly #model: TryOnModel;
+  readonly #dtype: "f32" | "f16";
+  /** The last garment's conditioning: keyed by everything it depends on. */
+  #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
+  #busy: Promise<unknown> = Promise.resolve();
+
+  constructor(device: Device, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
+    this.#device = device;
+    this.#components = components;
+    this.#model = model;
+    this.#dtype = dtype;
+  }
+
+  /** Runs one try-on after the other: they share the garment that is kept. */
+  run(inputs: TryOnInputs): Promise<TryOnResult> {
+    const mine = this.#busy.then(() => this.#run(inputs));
+    this.#busy = mine.catch(() => {});
+    return mine;
+  }
+
+  dispose(): void {
+    this.#garment?.conditioning.dispose();
+    this.#garment = undefined;
+    const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
+    for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
+  }
+
+  async #run(inputs: TryOnInputs): Promise<TryOnResult> {
+    const settings = resolveInputs(this.#model, inputs);
+    const { width, height, steps, guidanceScale, seed } = settings;
+    const scheduler = tryonScheduler(this.#components.scheduler, inputs.scheduler);
+    const phases = new Phases(inputs);
+    const bag = new Bag(this.#device);
+    try {
+      scheduler.setTimesteps(steps);
+      const pictures = prepare(inputs, width, height);
+      const latents = await this.#denoise(bag, phases, scheduler, pictures, inputs, settings);
+      const images = await phases.run("decode", () => this.#decode(latents, inputs, width, height));
+      const { mask, masked } = pictures;
+      const { timings } = phases;
+      return { images, mask, masked, seed, width, height, steps, guidanceScale, dtype: this.#dtype, timings };
+    } finally {
+      bag.dispose();
+      scheduler.dispose();
+    }
+  }
+
+  /** Everything between the pictures and the last latents, which belong to `bag`. */
+  async #denoise(
+    bag: Bag,
+    phases: Phases,
+    scheduler: Scheduler,
+    pictures: Prepared,
+    inputs: TryOnInputs,
+    { category, width, height, guidanceScale, guided, samples, seed }: TryOnSettings,
+  ): Promise<Tensor> {
+    const { trace, signal } = inputs;
+    // one generator draws all of a run's noise in PyTorch's order, so that a seed gives the reference's picture
+    const generator = new TorchGenerator(seed);
+    const latentShape = [samples, 4, height / 8, width / 8];
+    const drawNoise = () => this.#fromPlanes(generator.randn(latentShape), latentShape);
+    const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
+    await trace?.add("noise", noise);
+    const { original, masked, mask } = await phases.run("encode", () => this.#encodePerson(bag, pictures, inputs));
+    const conditioning = await phases.run("garment", () => this.#conditioning(pictures.garment, category, guided));
+    if (trace) await traceConditioning(trace, conditioning.shown, samples);
+    const onStep = (done: number, total: number) => {
+      inputs.onStep?.(done, total);
+      inputs.onProgress?.("denoise", done, total);
+    };
+    trace?.set("timesteps", [scheduler.timesteps.length], scheduler.timesteps);
+    const repaint = inputs.repaint === false ? undefined : { original, mask };
+    const [device, components, dtype] = [this.#device, this.#components, this.#dtype];
+    const shared = { device, dtype, components, conditioning, scheduler, noise, drawNoise, masked, repaint };
+    return bag.hold(
+      await phases.run("denoise", () => denoise({ ...shared, guided, guidanceScale, signal, onStep, trace })),
+    );
+  }
+
+  #given(noise: { readonly shape: readonly number[]; readonly data: Float32Array }, shape: readonly number[]): Tensor {
+    if (!sameShape(noise.shape, shape))
+      throw new InputError("try-on", `noise is ${show(noise.shape)}, ${show(shape)} is needed`);
+    return this.#fromPlanes(noise.data, shape);
+  }
+
+  /** [n, c, h, w] in PyTorch's layout as [n, h, w, c]. */
+  #fromPlanes(data: Float32Array, shape: readonly number[]): Tensor {
+    return this.#device.scope(() => permute(Tensor.from(this.#device, data, shape), [0, 2, 3, 1]));
+  }
+
+  /** The latents of the person, of the person behind the mask, and the mask at their size. */
+  async #encodePerson(bag: Bag, { person, masked, mask }: Prepared, { samples = 1, trace }: TryOnInputs) {
+    const device = this.#device;
+    const encode = (image: RgbImage) =>
+      bag.run(() => cast(this.#components.vae.encode(imageTensor(device, image, this.#dtype)).mode(), "f32"));
+    const latents = { original: encode(person), masked: encode(masked), mask: bag.run(() => latentMask(device, mask)) };
+    await device.flush();
+    if (trace) {
+      const copies = bag.run(() => ({
+        original: repeat(latents.original, samples),
+        mask: repeat(latents.mask, samples),
+      }));
+      await trace.add("image_ori_latents", copies.original);
+      await trace.add("mask_latents", copies.mask);
+    }
+    return latents;
+  }
+
+  /** The garment's conditioning, kept from the last call when nothing that it depends on has changed. */
+  async #conditioning(garment: RgbImage, category: Category, guided: boolean): Promise<GarmentConditioning> {
+    const hash = await crypto.subtle.digest("SHA-256", garment.data as Uint8Array<ArrayBuffer>);
+    const digest = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const prompt = this.#model === "dc" ? category : ""; // the hd model's prompt does not name the category
+    const key = `${digest} ${garment.width}x${garment.height} ${prompt} ${guided}`;
+    if (this.#garment?.key === key) return this.#garment.conditioning;
+    this.#garment?.conditioning.dispose();
+    this.#garment = undefined;
+    const conditioning = await encodeGarment({
+      components: this.#components,
+      device: this.#device,
+      dtype: this.#dtype,
+      model: this.#model,
+      category,
+      garment,
+      guided,
+    });
+    this.#garment = { key, conditioning };
+    return conditioning;
+  }
+
+  /** One sample at a time: a decoder's activations are the largest of the whole run. */
+  async #decode(
+    latents: Tensor,
+    { signal, trace, onProgress }: TryOnInputs,
+    width: number,
+    height: number,
+  ): Promise<RgbImage[]> {
+    const { vae } = this.#components;
+    const samples = latents.shape[0]!;
+    const all = new Float32Array(samples * height * width * 3);
+    const images: RgbImage[] = [];
+    for (let i = 0; i < samples; i++) {
+      signal?.throwIfAborted();
+      const picture = this.#device.scope(() => {
+        const one = mul(slice(latents, 0, i, i + 1), 1 / vae.config.scaling_factor);
+        const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
+        return clamp(add(mul(decoded, 0.5), 0.5), 0, 1);
+      });
+      const values = await picture.data().finally(() => picture.dispose());
+      all.set(values, i * values.length);
+      images.push(fromFloat(values, width, height));
+      onProgress?.("decode", i + 1, samples);
+    }
+    trace?.set("image", [samples, height, width, 3], all);
+    return images;
+  }
+}
+
+/** Pictures at the output's size, as the published system makes them: bicubic, aspect ratio ignored. */
+function prepare({ person, garment, mask }: TryOnInputs, width: number, height: number): Prepared {
+  const at = (image: RgbImage) =>
+    image.width === width && image.height === height ? image : resize(image, width, height, "bicubic");
+  const sized = mask.width === width && mask.height === height ? mask : resize(mask, width, height, "nearest");
+  const binary = binarise(sized);
+  if (!binary.data.some((value) => value > 0))
+    throw new InputError("mask", "it is all black: there is nothing to paint");
+  const whole = at(person);
+  return { person: whole, garment: at(garment), mask: binary, masked: compositeGray(whole, binary, 127) };
+}
+
+/** The mask at the latents' size: every eighth pixel, 0 or 1, [1, h, w, 1]. */
+function latentMask(device: Device, mask: GrayImage): Tensor {
+  const [h, w] = [mask.height / 8, mask.width / 8];
+  const values = Float32Array.from({ length: h * w }, (_, i) =>
+    mask.data[Math.floor(i / w) * 8 * mask.width + (i % w) * 8]! > 127 ? 1 : 0,
+  );
+  return Tensor.from(device, values, [1, h, w, 1]);
+}
