@@ -6,6 +6,8 @@ export interface GpuBuffer {
   readonly gpu: GPUBuffer;
   readonly bytes: number;
   lastUse: number;
+  /** Set when the device turns out not to have had the memory: such a buffer is never handed out again. */
+  refused?: boolean;
 }
 
 export interface MemoryUse {
@@ -28,7 +30,7 @@ const ROUND = 256;
 
 /** Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. */
 export class BufferPool {
-  readonly #create: (bytes: number) => GPUBuffer;
+  readonly #create: (bytes: number, onRefused: () => void) => GPUBuffer;
   readonly #limit: number;
   readonly #free = new Map<number, GpuBuffer[]>();
   #nextId = 1;
@@ -38,7 +40,7 @@ export class BufferPool {
   #peak = 0;
   #allocations = 0;
 
-  constructor(create: (bytes: number) => GPUBuffer, maxBufferSize: number) {
+  constructor(create: (bytes: number, onRefused: () => void) => GPUBuffer, maxBufferSize: number) {
     this.#create = create;
     this.#limit = maxBufferSize;
   }
@@ -54,13 +56,16 @@ export class BufferPool {
         this.#limit,
       );
     const waiting = this.#free.get(size);
-    const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore) ?? -1;
+    const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore && !buffer.refused) ?? -1;
     let buffer: GpuBuffer;
     if (waiting && at >= 0) {
       buffer = waiting.splice(at, 1)[0]!;
       this.#pooled -= size;
     } else {
-      buffer = { id: this.#nextId++, gpu: this.#create(size), bytes: size, lastUse: -1 };
+      const gpu = this.#create(size, () => {
+        buffer.refused = true;
+      });
+      buffer = { id: this.#nextId++, gpu, bytes: size, lastUse: -1 };
       this.#allocations++;
     }
     this.#live++;
@@ -70,6 +75,12 @@ export class BufferPool {
   }
 
   give(buffer: GpuBuffer): void {
+    if (buffer.refused) {
+      buffer.gpu.destroy();
+      this.#live--;
+      this.#bytes -= buffer.bytes;
+      return;
+    }
     const waiting = this.#free.get(buffer.bytes);
     if (waiting) waiting.push(buffer);
     else this.#free.set(buffer.bytes, [buffer]);

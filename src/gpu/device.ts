@@ -52,7 +52,7 @@ export class Device {
     this.#guard = guard;
     this.#queue = new CommandQueue(gpu, facts);
     this.#pipelines = new PipelineCache(gpu);
-    this.#pool = new BufferPool((bytes) => this.#create(bytes), facts.limits.maxBufferSize);
+    this.#pool = new BufferPool((bytes, onRefused) => this.#create(bytes, onRefused), facts.limits.maxBufferSize);
     const spare = gpu.createBuffer({ size: 256 + guard, usage: USAGE.STORAGE });
     this.nothing = { buffer: { id: 0, gpu: spare, bytes: 256, lastUse: -1 }, offset: 0, bytes: 16 };
     void gpu.lost.then(({ reason, message }) => {
@@ -251,18 +251,17 @@ export class Device {
     return { buffer, offset: 0, bytes };
   }
 
-  #create(bytes: number): GPUBuffer {
+  #create(bytes: number, onRefused: () => void): GPUBuffer {
     const { pooled } = this.#pool.use;
     if (pooled > POOL_KEEP) this.trim(POOL_KEEP);
     const held = this.#pool.use.bytes;
     return this.#queue.guarded(
       () => this.gpu.createBuffer({ size: bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
-      () =>
-        new OutOfMemoryError(
-          "alloc",
-          `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`,
-          bytes,
-        ),
+      () => {
+        onRefused();
+        const what = `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`;
+        return new OutOfMemoryError("alloc", what, bytes);
+      },
     );
   }
 
