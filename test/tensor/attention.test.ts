@@ -1,24 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Device } from "../../src/gpu/device.ts";
-import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { attention } from "../reference/products.ts";
-import { swiftShader } from "../helpers.ts";
-import { HALF_LIMIT, magnitude, maker, numbers, run, worst, type Setting } from "./harness.ts";
-
-async function everyVariant(): Promise<Setting[]> {
-  const found: Setting[] = [];
-  for (const variant of ["subgroup", "plain"]) {
-    const options = { variants: { attention: variant }, guard: 256 };
-    for (const gpu of [await requestDevice(options), await swiftShader(options)].filter(
-      (device) => device instanceof Device,
-    ))
-      for (const elem of ["f32", "f16"] as const)
-        if (elem === "f32" || gpu.facts.f16)
-          found.push({ name: `${gpu.facts.subgroupSize} lanes, ${variant}, ${elem}`, gpu, elem });
-  }
-  return found;
-}
+import { HALF_LIMIT, magnitude, maker, numbers, run, worst, variantSettings } from "./harness.ts";
 
 const CASES = [
   { label: "two tokens", n: 1, queries: 2, keys: 2, heads: 4, headDim: 8 },
@@ -33,7 +16,7 @@ const CASES = [
   { label: "d = 512, two heads", n: 1, queries: 5, keys: 11, heads: 2, headDim: 512 },
 ] as const;
 
-describe.each(await everyVariant())("attention, $name", (setting) => {
+describe.each(await variantSettings("attention", ["subgroup", "plain"]))("attention, $name", (setting) => {
   const { gpu, elem } = setting;
   const tensor = maker(setting);
 

@@ -1,7 +1,8 @@
 import type { Device } from "../../src/gpu/device.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { decodeF16, encodeF16 } from "../../src/util/float16.ts";
-import { devices, normal } from "../helpers.ts";
+import { requestDevice } from "../../src/node/device.ts";
+import { devices, normal, swiftShader } from "../helpers.ts";
 
 /** One way to compute: a device, a storage type, kernels forced by name. */
 export interface Setting {
@@ -17,6 +18,23 @@ export async function settings(): Promise<Setting[]> {
       .filter((elem) => elem === "f32" || gpu.facts.f16)
       .map((elem) => ({ name: `${name}, ${elem}`, gpu, elem })),
   );
+}
+
+/** Every device with every storage type and every named variant of one family of kernels. */
+export async function variantSettings(
+  family: "gemm" | "attention" | "reduce",
+  names: readonly string[],
+): Promise<Setting[]> {
+  const found: Setting[] = [];
+  for (const name of names) {
+    const options = { variants: { [family]: name }, guard: 256 };
+    const [own, other] = [await requestDevice(options), await swiftShader(options)];
+    for (const gpu of other ? [own, other] : [own])
+      for (const elem of ["f32", "f16"] as const)
+        if (elem === "f32" || gpu.facts.f16)
+          found.push({ name: `${gpu.facts.subgroupSize} lanes, ${name}, ${elem}`, gpu, elem });
+  }
+  return found;
 }
 
 /** Seeded normal numbers that the storage type holds exactly, so that the oracle sees what the kernel sees. */

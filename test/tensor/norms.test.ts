@@ -1,26 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { Device } from "../../src/gpu/device.ts";
-import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { groupNorm, layerNorm } from "../reference/elementwise.ts";
 import { softmax } from "../reference/products.ts";
-import { swiftShader } from "../helpers.ts";
-import { HALF_LIMIT, magnitude, maker, numbers, run, worst, type Setting } from "./harness.ts";
-
-async function everyVariant(): Promise<Setting[]> {
-  const found: Setting[] = [];
-  for (const variant of ["subgroup", "workgroup"]) {
-    const options = { variants: { reduce: variant }, guard: 256 };
-    for (const gpu of [await requestDevice(options), await swiftShader(options)].filter(
-      (device) => device instanceof Device,
-    ))
-      for (const elem of ["f32", "f16"] as const)
-        if (elem === "f32" || gpu.facts.f16)
-          found.push({ name: `${gpu.facts.subgroupSize} lanes, ${variant}, ${elem}`, gpu, elem });
-  }
-  return found;
-}
+import { HALF_LIMIT, magnitude, maker, numbers, run, worst, variantSettings } from "./harness.ts";
 
 const GROUPS = [
   { n: 2, pixels: [7, 5], channels: 64, groups: 32 }, // two channels a group: no vector
@@ -31,7 +14,7 @@ const GROUPS = [
   { n: 2, pixels: [4, 4], channels: 8, groups: 1 },
 ] as const;
 
-describe.each(await everyVariant())("norms, $name", (setting) => {
+describe.each(await variantSettings("reduce", ["subgroup", "workgroup"]))("norms, $name", (setting) => {
   const { gpu, elem } = setting;
   const tensor = maker(setting);
   const f32 = (values: Float32Array) => Tensor.from(gpu, values, [values.length]);

@@ -1,27 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { Device } from "../../src/gpu/device.ts";
-import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { conv2d, convOutput, linear, type ConvShape } from "../reference/products.ts";
-import { swiftShader } from "../helpers.ts";
-import { HALF_LIMIT, magnitude, maker, numbers, run, worst, type Setting } from "./harness.ts";
+import { HALF_LIMIT, magnitude, maker, numbers, run, worst, variantSettings } from "./harness.ts";
 
 // Products and convolutions in every variant against float64, at sizes that divide no tile.
-
-async function everyVariant(): Promise<(Setting & { variant: string })[]> {
-  const found: (Setting & { variant: string })[] = [];
-  for (const variant of ["subgroup", "tiled", "plain"]) {
-    const options = { variants: { gemm: variant }, guard: 256 };
-    const own = await requestDevice(options);
-    const other = await swiftShader(options);
-    for (const gpu of [own, other].filter((device) => device instanceof Device))
-      for (const elem of ["f32", "f16"] as const)
-        if (elem === "f32" || gpu.facts.f16)
-          found.push({ name: `${gpu.facts.subgroupSize} lanes, ${variant}, ${elem}`, gpu, elem, variant });
-  }
-  return found;
-}
 
 /** Error of the same sum in float32, term after term: what any order of summation may be measured against. */
 function straightError(
@@ -89,7 +72,7 @@ const POST = [
   { activation: "none" as const, residual: true, shift: true },
 ];
 
-describe.each(await everyVariant())("$name", (setting) => {
+describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain"]))("$name", (setting) => {
   const { gpu, elem } = setting;
   const tensor = maker(setting);
   const f32 = (values: Float32Array) => Tensor.from(gpu, values, [values.length]);
