@@ -86,16 +86,16 @@ function pngBomb(side: number): Buffer {
 describe("pictures", () => {
   const whole = readFileSync(fixture("pipeline/hd-upperbody/person.png"));
   test.for<[string, Buffer | undefined, RegExp]>([
-    ["missing", undefined, /picture\.png: no such file/],
+    ["missing", undefined, /picture\.png: .*no such file/],
     ["empty", Buffer.alloc(0), /picture\.png: the file is empty/],
     ["truncated", whole.subarray(0, whole.length / 2), /picture\.png: cannot be decoded/],
     [
       "of another kind",
       Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"),
-      /picture\.png: is not a picture that can be read/,
+      /picture\.png: is not a .*picture/,
     ],
-    ["of noise", Buffer.alloc(1000, 7), /picture\.png: is not a picture/],
-    ["of 20,000 × 20,000 pixels", pngBomb(20_000), /picture\.png: has more than 50 million pixels/],
+    ["of noise", Buffer.alloc(1000, 7), /picture\.png: is not a .*picture/],
+    ["of 20,000 × 20,000 pixels", pngBomb(20_000), /picture\.png: .*50 million/],
   ])("%s", ([, bytes, says]) => {
     const folder = scratch();
     const [file, out] = [join(folder, "picture.png"), join(folder, "out")];
@@ -106,7 +106,7 @@ describe("pictures", () => {
 
   test("a folder instead of a picture", () => {
     const folder = scratch();
-    expectRefusal(toile(tryOnArgs(join(folder, "out"), { person: folder })), 1, /is not a file/, folder);
+    expectRefusal(toile(tryOnArgs(join(folder, "out"), { person: folder })), 1, /is a folder/, folder);
   });
 
   test("a mask that is all black", async () => {
