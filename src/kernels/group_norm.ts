@@ -11,7 +11,7 @@ import index from "./lib/index.wgsl";
 import { planReduce, reducers } from "./rows.ts";
 
 const WG = 64;
-const RUN = 8;
+const RUN = 16;
 
 const stats = defineKernel({
   name: "group_norm_stats",

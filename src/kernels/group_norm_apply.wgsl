@@ -4,7 +4,7 @@
 
 //!spec
 alias elem = f32; // storage type of x and y
-const RUN: u32 = 8u;
+const RUN: u32 = 16u;
 const SILU: bool = false;
 const WG: u32 = 64u;
 //!end

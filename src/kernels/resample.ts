@@ -6,7 +6,7 @@ import index from "./lib/index.wgsl";
 import source from "./resample.wgsl";
 
 const WG = 64;
-const RUN = 4;
+const RUN = 8;
 
 /** Ways to resample; the order is that of MODE in resample.wgsl. */
 const MODES = ["nearest", "bilinear", "max", "average"] as const;

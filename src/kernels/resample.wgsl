@@ -6,7 +6,7 @@ alias item_t = vec4<f32>; // storage of an item: vec4 or a scalar
 alias wide_t = vec4<f32>; // the same in f32
 const MODE: u32 = 0u; // 0 nearest, 1 bilinear, 2 maximum, 3 average
 const ALIGN_CORNERS: bool = false;
-const RUN: u32 = 4u;
+const RUN: u32 = 8u;
 const WG: u32 = 64u;
 //!end
 

@@ -7,7 +7,7 @@ import index from "./lib/index.wgsl";
 import source from "./strided_copy.wgsl";
 
 const WG = 64;
-const RUN = 8;
+const RUN = 16;
 const COPIES = 8; // a job of so few contiguous pieces goes by buffer copies,
 const PIECE_BYTES = 16384; // if they are as long as this: a copy ends the compute pass
 

@@ -7,7 +7,7 @@ alias src_t = f32; // an item: a scalar, or vec4 of one; strides and offsets cou
 alias dst_t = f32;
 const ZERO: bool = false; // write zeros; src is not read
 const OUTER: u32 = 3u; // dimensions before the last two
-const RUN: u32 = 8u;
+const RUN: u32 = 16u;
 const WG: u32 = 64u;
 //!end
 
