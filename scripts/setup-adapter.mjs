@@ -62,9 +62,9 @@ export function plan(platform, os) {
   if (platform !== "linux") return { tell: "install a Vulkan 1.3 driver" };
   if (os.id === "debian" && os.version === 12) return { install: "bookworm-backports" };
   if (os.id === "debian" && !(os.version < 12)) return { install: "release" }; // testing has no number
-  if (os.id === "ubuntu" && os.version >= 24.04) return { install: "release" };
+  if (os.id === "ubuntu" && os.version >= 22.04) return { install: "release" };
   return {
-    tell: "install a Vulkan 1.3 driver, for machines without a GPU Mesa's lavapipe 25 or newer (mesa-vulkan-drivers on Debian, Ubuntu and Fedora, vulkan-swrast on Arch)",
+    tell: "install a Vulkan 1.3 driver, for machines without a GPU Mesa's lavapipe 23.2 or newer (mesa-vulkan-drivers on Debian, Ubuntu and Fedora, vulkan-swrast on Arch)",
   };
 }
 

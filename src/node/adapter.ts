@@ -7,7 +7,7 @@ export function adapterAdvice(platform: NodeJS.Platform = process.platform): str
       return "install the current driver of the graphics card (WebGPU needs Direct3D 12)";
     default:
       return (
-        "install the GPU's Vulkan driver; without a GPU install Mesa's software driver 25.0 or newer: " +
+        "install the GPU's Vulkan driver; without a GPU install Mesa's software driver 23.2 or newer: " +
         "`apt install mesa-vulkan-drivers` (Debian 12: `-t bookworm-backports`), `npm run setup` does it in a checkout"
       );
   }

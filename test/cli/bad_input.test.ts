@@ -89,11 +89,7 @@ describe("pictures", () => {
     ["missing", undefined, /picture\.png: .*no such file/],
     ["empty", Buffer.alloc(0), /picture\.png: the file is empty/],
     ["truncated", whole.subarray(0, whole.length / 2), /picture\.png: cannot be decoded/],
-    [
-      "of another kind",
-      Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"),
-      /picture\.png: is not a .*picture/,
-    ],
+    ["of another kind", Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"), /picture\.png: is not a .*picture/],
     ["of noise", Buffer.alloc(1000, 7), /picture\.png: is not a .*picture/],
     ["of 20,000 × 20,000 pixels", pngBomb(20_000), /picture\.png: .*50 million/],
   ])("%s", ([, bytes, says]) => {

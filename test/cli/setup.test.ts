@@ -22,6 +22,7 @@ test.for([
   ["ID=debian", { install: "release" }], // testing
   ['ID=debian\nVERSION_ID="11"', { tell: expect.stringContaining("Vulkan") }],
   ['ID=ubuntu\nVERSION_ID="24.04"', { install: "release" }],
+  ['ID=ubuntu\nVERSION_ID="22.04"', { install: "release" }],
   ['ID=ubuntu\nVERSION_ID="26.04"', { install: "release" }],
   ['ID=ubuntu\nVERSION_ID="20.04"', { tell: expect.stringContaining("Vulkan") }],
   ["ID=fedora\nVERSION_ID=43", { tell: expect.stringContaining("Vulkan") }],
