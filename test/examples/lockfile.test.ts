@@ -35,5 +35,5 @@ test("dependencies are pinned exactly", () => {
   const ranges = ["dependencies", "optionalDependencies", "devDependencies"].flatMap((kind) =>
     Object.entries(manifest[kind] ?? {}),
   );
-  expect(ranges.filter(([, range]) => !/^(npm:.+@)?\d+\.\d+\.\d+$/.test(range))).toEqual([]);
+  expect(ranges.filter(([, range]) => !/^(npm:.+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(range))).toEqual([]);
 });
