@@ -108,7 +108,7 @@ async function readInputs(options: TryOnOptions): Promise<Pictures> {
     await readImage(options.garment),
     await readMask(options.mask),
   ];
-  if (!mask.data.some((value) => value > 127))
+  if (!mask.data.some((value) => value >= 127))
     throw new InputError(options.mask, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise, options);
   return { person, garment, mask, ...(noise && { noise }) };
