@@ -20,10 +20,10 @@ export function medianColour(data: Uint8Array, pixels: ArrayLike<number>): Colou
 }
 
 /**
- * Fills what lies around `inner` by carrying the picture's edges outwards. A border pixel d pixels away is the average
- * of the edge pixels within d of its foot, so the border begins with the edge's own colours (no seam), no pixel drags a
- * streak behind it, and far out only the background is left: the further an edge pixel is from the edge's median, the
- * less it weighs.
+ * Fills what lies around `inner` by carrying the picture's edges outwards. A border pixel d pixels away is an
+ * average of the edge's pixels, one that lies k from its foot weighing exp(-k / d): the border begins with the edge's own
+ * colours (no seam), no pixel drags a streak behind it, and far out only the background is left, because an edge pixel
+ * weighs less the further it is from the edge's median.
  * @param data RGB of a canvas whose box `inner` (whole pixels) is painted; changed in place
  * @param background where given, edge pixels of other colours are taken as it: what is cut off stays cut off
  */
@@ -61,20 +61,35 @@ function extend(data: Uint8Array, { start, along, count, outwards, depth }: Edge
   if (depth === 0) return;
   const places = Int32Array.from({ length: count }, (_, i) => start + i * along);
   const median = background?.colour ?? medianColour(data, places);
-  const weights = new Float64Array(count + 1); // running sums: a window is one subtraction
-  const sums = [0, 1, 2].map(() => new Float64Array(count + 1));
+  // red, green and blue times the weight, then the weight
+  const lines = [0, 1, 2, 3].map(() => new Float64Array(count));
   for (const [i, at] of places.entries()) {
     const off = distance(data, at, median);
-    const foreign = background !== undefined && off > background.tolerance;
-    const weight = foreign ? 1 : 1 / (1 + (off / HALF_WEIGHT) ** 2);
-    weights[i + 1] = weights[i]! + weight;
-    for (const [c, sum] of sums.entries()) sum[i + 1] = sum[i]! + weight * (foreign ? median[c]! : data[at + c]!);
+    const isForeign = background !== undefined && off > background.tolerance;
+    const weight = isForeign ? 1 : 1 / (1 + (off / HALF_WEIGHT) ** 2);
+    for (let c = 0; c < 3; c++) lines[c]![i] = weight * (isForeign ? median[c]! : data[at + c]!);
+    lines[3]![i] = weight;
   }
-  for (let d = 1; d <= depth; d++)
+  for (let d = 1; d <= depth; d++) {
+    const [red, green, blue, weight] = lines.map((line) => spread(line, Math.exp(-1 / d))) as Quadruple;
     for (let i = 0; i < count; i++) {
-      const [from, to] = [Math.max(0, i - d), Math.min(count, i + d + 1)];
-      const weight = weights[to]! - weights[from]!;
       const at = places[i]! + d * outwards;
-      for (let c = 0; c < 3; c++) data[at + c] = Math.round((sums[c]![to]! - sums[c]![from]!) / weight);
+      data[at] = Math.round(red[i]! / weight[i]!);
+      data[at + 1] = Math.round(green[i]! / weight[i]!);
+      data[at + 2] = Math.round(blue[i]! / weight[i]!);
     }
+  }
+}
+
+type Quadruple = [Float64Array, Float64Array, Float64Array, Float64Array];
+
+/** Each number plus its neighbours' on both sides, k away times decay^k: one recursion each way. */
+function spread(line: Float64Array, decay: number): Float64Array {
+  const result = line.slice();
+  for (let i = 1; i < line.length; i++) result[i]! += decay * result[i - 1]!;
+  for (let i = line.length - 2, behind = 0; i >= 0; i--) {
+    behind = decay * (line[i + 1]! + behind);
+    result[i]! += behind;
+  }
+  return result;
 }
