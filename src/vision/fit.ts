@@ -47,9 +47,9 @@ export function fit(image: RgbImage, options: FitOptions): { image: RgbImage; pl
 /** Where `fit` puts a picture of a size. */
 export function placementOf(from: Size, { width, height, mode = "pad", person }: FitOptions): Placement {
   const to = { width, height };
-  for (const [name, size] of Object.entries({ picture: from, output: to }))
+  for (const [name, size] of Object.entries({ "a picture": from, "an output": to }))
     if (![size.width, size.height].every((side) => Number.isInteger(side) && side > 0))
-      throw new ShapeError("fit", `${size.width}x${size.height} is not the size of a ${name}`);
+      throw new ShapeError("fit", `${size.width}x${size.height} is not the size of ${name}`);
   const whole: Box = [0, 0, from.width, from.height];
   const box = person && clip(person, from);
   if (mode === "stretch" || hasShape(from, to)) return placeWindow(from, to, whole);
