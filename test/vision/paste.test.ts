@@ -142,6 +142,15 @@ describe("pasteBack", () => {
     ]);
   });
 
+  test.each([0, 1, 2, 3, 4, 5, 6])("a feather of %d reaches as far, to either side", (radius) => {
+    const place = placementOf({ width: 30, height: 40 }, { width: 30, height: 40 });
+    const [black, white] = [plain(30, 40, [0, 0, 0]), plain(30, 40, [255, 255, 255])];
+    const back = pasteBack(black, white, boxMask(30, 40, [15, 0, 30, 40]), place, { feather: radius });
+    const row = Array.from({ length: 30 }, (_, x) => pixel(back, x, 20)[0]!);
+    expect(row.findIndex((value) => value > 0)).toBe(15 - radius);
+    expect(row.findLastIndex((value) => value < 255)).toBe(14 + radius);
+  });
+
   test("where cropping cut the result off, it fades out; at the picture's own border it does not", () => {
     const { place } = fit(plain(400, 200, [0, 0, 0]), { width: 150, height: 200, mode: "crop" });
     expect(place.source).toEqual([125, 0, 275, 200]);
