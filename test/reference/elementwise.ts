@@ -97,38 +97,38 @@ export interface ResizeShape {
   readonly input: readonly [number, number];
   readonly output: readonly [number, number];
   readonly c: number;
+  /** interpolate's scale_factor, where it was given instead of a size. */
+  readonly factor?: number;
 }
 
-/** PyTorch's interpolate to a size. */
+/** PyTorch's interpolate. Nearest multiplies in float32, as PyTorch does: the product decides which pixel is taken. */
 export function interpolate(
   x: Values,
-  { n, input, output, c }: ResizeShape,
+  { n, input, output, c, factor }: ResizeShape,
   mode: "nearest" | "bilinear",
   alignCorners = false,
 ): Float64Array {
   const y = new Float64Array(n * output[0] * output[1] * c);
   const pixel = (image: number, row: number, column: number, channel: number) =>
     x[((image * input[0] + row) * input[1] + column) * c + channel]!;
+  const ratio = (axis: 0 | 1) => (factor === undefined ? input[axis] / output[axis] : 1 / factor);
   const source = (out: number, axis: 0 | 1) =>
     alignCorners
       ? (out * (input[axis] - 1)) / Math.max(output[axis] - 1, 1)
-      : Math.max(((out + 0.5) * input[axis]) / output[axis] - 0.5, 0);
+      : Math.max((out + 0.5) * ratio(axis) - 0.5, 0);
+  const nearest = (out: number, axis: 0 | 1) =>
+    Math.min(Math.floor(Math.fround(out * Math.fround(ratio(axis)))), input[axis] - 1);
   let at = 0;
   for (let image = 0; image < n; image++)
     for (let oy = 0; oy < output[0]; oy++)
       for (let ox = 0; ox < output[1]; ox++)
         for (let channel = 0; channel < c; channel++, at++) {
           if (mode === "nearest") {
-            y[at] = pixel(
-              image,
-              Math.floor((oy * input[0]) / output[0]),
-              Math.floor((ox * input[1]) / output[1]),
-              channel,
-            );
+            y[at] = pixel(image, nearest(oy, 0), nearest(ox, 1), channel);
             continue;
           }
           const [sy, sx] = [source(oy, 0), source(ox, 1)];
-          const [y0, x0] = [Math.floor(sy), Math.floor(sx)];
+          const [y0, x0] = [Math.min(Math.floor(sy), input[0] - 1), Math.min(Math.floor(sx), input[1] - 1)];
           const [y1, x1] = [Math.min(y0 + 1, input[0] - 1), Math.min(x0 + 1, input[1] - 1)];
           const [fy, fx] = [sy - y0, sx - x0];
           const top = pixel(image, y0, x0, channel) * (1 - fx) + pixel(image, y0, x1, channel) * fx;

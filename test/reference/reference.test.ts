@@ -1,6 +1,17 @@
 import { expect, test } from "vitest";
 import { loadFixture, relErr } from "../helpers.ts";
-import { activations, geglu, groupNorm, interpolate, layerNorm, pool } from "./elementwise.ts";
+import {
+  broadcast,
+  concat,
+  elementwise,
+  embedding,
+  joinRuns,
+  matmul,
+  permute,
+  slice,
+  timestepEmbedding,
+} from "./arrays.ts";
+import { activations, erf, geglu, groupNorm, interpolate, layerNorm, pool } from "./elementwise.ts";
 import { attention, conv2d, linear, softmax, type ConvShape } from "./products.ts";
 
 // The oracles themselves against PyTorch. Images there are [n, c, h, w].
@@ -148,4 +159,80 @@ test("resizing and pooling", () => {
     pad: 0,
   });
   expect(relErr(result, pixels(of("max_pool2d.out")))).toBe(0);
+});
+
+test("embedding, concatenation, broadcasting, timesteps", () => {
+  const table = of("embedding.in.w");
+  expect(relErr(embedding(of("embedding.in.ids").data, table.data, table.shape[1]!), of("embedding.out").data)).toBe(0);
+  const operand = (name: string, key: string) => {
+    const { data, shape } = of(`${name}.in.${key}`);
+    return [data, shape] as const;
+  };
+  expect(relErr(concat([operand("cat", "a"), operand("cat", "b")], 1), of("cat.out").data)).toBe(0);
+  const [x, y] = [operand("mul_broadcast", "x"), operand("mul_broadcast", "y")];
+  const product = elementwise((p, q) => p * q, x, y);
+  expect(relErr(product, of("mul_broadcast.out").data)).toBeLessThan(1e-7);
+  expect(broadcast(x[1], y[1])).toEqual(of("mul_broadcast.out").shape);
+  const squares = elementwise((p, q) => (p - q) ** 2, operand("mse", "x"), operand("mse", "y"));
+  expect(relErr([squares.reduce((sum, v) => sum + v) / squares.length], of("mse.out").data)).toBeLessThan(LIMIT);
+  // PyTorch's own frequencies are float32: their last bit, times a timestep of 999, is 6e-5 of an angle
+  const steps = timestepEmbedding(of("timestep_embedding.in").data, 320, { flipSinToCos: true, downscaleFreqShift: 0 });
+  expect(relErr(steps, of("timestep_embedding.out").data)).toBeLessThan(1e-4);
+});
+
+// What the reference file does not hold, against numbers that can be checked by hand.
+
+test("moving by hand", () => {
+  const x = [0, 1, 2, 3, 4, 5];
+  expect([...permute(x, [2, 3], [1, 0])]).toEqual([0, 3, 1, 4, 2, 5]);
+  expect([...permute(x, [1, 2, 3], [2, 0, 1])]).toEqual([0, 3, 1, 4, 2, 5]);
+  expect([...slice(x, [2, 3], 1, 1, 3)]).toEqual([1, 2, 4, 5]);
+  const parts = [
+    [
+      [0, 1],
+      [2, 1],
+    ],
+    [
+      [2, 3, 4, 5],
+      [2, 2],
+    ],
+  ] as const;
+  expect([...concat(parts, 1)]).toEqual([0, 2, 3, 1, 4, 5]);
+  expect([
+    ...joinRuns(2, [
+      [[7], [1, 1, 1]],
+      [x, [2, 3, 1]],
+    ]),
+  ]).toEqual([7, 0, 1, 2, 7, 3, 4, 5]);
+  expect([...matmul(x, [1, 10, 100], [1, 2, 3, 1])]).toEqual([210, 543]);
+  expect([...matmul([1, 2], x, [1, 1, 2, 3], { transposed: true })]).toEqual([2, 8, 14]);
+});
+
+test("pooling and resizing by hand", () => {
+  const shape = { n: 1, input: [3, 3], output: [2, 2], c: 1 } as const;
+  const x = [-1, -2, -3, -4, -5, -6, -7, -8, -9];
+  const window = { kernel: 3, stride: 2, pad: 1 };
+  expect([...pool(x, shape, "max", window)]).toEqual([-1, -2, -4, -5]);
+  expect([...pool(x, shape, "average", window)]).toEqual([-12 / 9, -16 / 9, -24 / 9, -28 / 9]); // zeros are counted
+  // corners apart: source places 0.25 and 1.75; corners aligned: 0 and 2
+  expect([...interpolate(x, shape, "bilinear")]).toEqual([-2, -3.5, -6.5, -8]);
+  expect([...interpolate(x, shape, "bilinear", true)]).toEqual([-1, -3, -7, -9]);
+  // by a factor of 1.5, 3 pixels become 4 whose places are thirds of 2, not quarters of 3
+  const wide = { n: 1, input: [1, 3], output: [1, 4], c: 1, factor: 1.5 } as const;
+  expect([...interpolate([0, 1, 2], wide, "nearest")]).toEqual([0, 0, 1, 2]);
+  expect(relErr(interpolate([0, 3, 6], wide, "bilinear"), [0, 1.5, 3.5, 5.5])).toBeLessThan(1e-15);
+  // 23 · 14/46 is 7; in float32 it is a bit less, and PyTorch takes pixel 6
+  const ramp = Float32Array.from({ length: 14 }, (_, i) => i);
+  expect(interpolate(ramp, { n: 1, input: [1, 14], output: [1, 46], c: 1 }, "nearest")[23]).toBe(6);
+});
+
+test("erf to fifteen digits", () => {
+  for (const [x, y] of [
+    [0.5, 0.5204998778130465],
+    [1, 0.8427007929497149],
+    [2.4, 0.9993114861033549],
+    [2.6, 0.9997639655834707],
+    [4, 0.9999999845827421],
+  ] as const)
+    expect(Math.abs(erf(x) - y)).toBeLessThan(1e-15);
 });
