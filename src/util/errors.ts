@@ -55,3 +55,6 @@ export class InputError extends ToileError {}
 
 /** A picture or latent that is no longer a number; names the module that produced it first. */
 export class NonFiniteError extends ToileError {}
+
+/** Nothing is left to paint: no garment of the category was found, or everything found is protected. */
+export class EmptyMaskError extends InputError {}

@@ -30,21 +30,20 @@ function spread(from: Uint8Array, to: Uint8Array, start: number, step: number, l
 /** Dilation with a disc of `radius` pixels: whatever lies at most that far from a set pixel's centre. */
 export function dilateDisc(image: GrayImage, radius: number): GrayImage {
   const { width, height, data } = image;
-  const limit = radius * radius;
   const vertical = columnDistances(image);
   const out = new Uint8Array(data.length);
-  const reach = Math.floor(radius);
-  const half = Int32Array.from({ length: reach + 1 }, (_, dy) => Math.floor(Math.sqrt(limit - dy * dy)));
+  const reach = Math.min(Math.floor(radius), width + height - 1);
+  const half = Int32Array.from({ length: reach + 1 }, (_, dy) => Math.min(width, Math.sqrt(radius * radius - dy * dy)));
+  const change = new Int32Array(width + 1); // how many spans begin less how many end here
   for (let y = 0; y < height; y++) {
-    for (let x = 0, done = 0; x < width; x++) {
+    change.fill(0);
+    for (let x = 0; x < width; x++) {
       const dy = vertical[y * width + x]!;
       if (dy > reach) continue;
-      const end = Math.min(width, x + half[dy]! + 1);
-      for (let j = Math.max(0, x - half[dy]!); j < end; j++) {
-        if (j >= done || out[y * width + j] === 0) out[y * width + j] = 255;
-      }
-      done = Math.max(done, end);
+      change[Math.max(0, x - half[dy]!)]!++;
+      change[Math.min(width, x + half[dy]! + 1)]!--;
     }
+    for (let x = 0, open = 0; x < width; x++) if ((open += change[x]!) > 0) out[y * width + x] = 255;
   }
   return { width, height, data: out };
 }
@@ -102,4 +101,32 @@ export function fillHoles({ width, height, data }: GrayImage): GrayImage {
     for (let x = 1; x < width - 1; x++) inner[y * width + x] = data[y * width + x] === 0 ? 0 : 255;
   const outside = floodFill({ width, height, data: inner }).data;
   return { width, height, data: outside.map((reached) => 255 - reached) };
+}
+
+/** The 4-connected pieces of a mask: by pixel the number of its piece (0 outside the mask), and pixels by number. */
+export function connectedPieces({ width, height, data }: GrayImage): {
+  readonly pieces: Int32Array;
+  readonly sizes: readonly number[];
+} {
+  const pieces = new Int32Array(data.length);
+  const sizes = [0];
+  const stack: number[] = [];
+  const visit = (at: number, piece: number) => {
+    if (data[at] === 0 || pieces[at] !== 0) return;
+    pieces[at] = piece;
+    stack.push(at);
+  };
+  for (let start = 0; start < data.length; start++) {
+    if (data[start] === 0 || pieces[start] !== 0) continue;
+    const piece = sizes.push(0) - 1;
+    visit(start, piece);
+    for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+      sizes[piece]!++;
+      if (at % width > 0) visit(at - 1, piece);
+      if (at % width < width - 1) visit(at + 1, piece);
+      if (at >= width) visit(at - width, piece);
+      if (at < width * (height - 1)) visit(at + width, piece);
+    }
+  }
+  return { pieces, sizes };
 }
