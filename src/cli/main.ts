@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "./package.ts";
 import { flushStderr, say } from "./stderr.ts";
+import type { MaskArguments } from "./mask.ts";
 import type { TryOnArguments } from "./try-on.ts";
 
 // Each command loads its own modules: a mistake on the command line is answered before any of the library is read.
@@ -40,6 +41,20 @@ function program(): Command {
     .option("--out <dir>", "folder for the results", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: TryOnArguments) => finish(await (await import("./try-on.ts")).tryOn(options)));
+  toile
+    .command("mask")
+    .description("make the mask of where a garment may go, from a label map and key points")
+    .option("--labels <file>", "PNG whose pixels are labels 0 to 18, grey or in the usual palette")
+    .option("--keypoints <file>", 'JSON {"pose_keypoints_2d": [[x, y], … 18]} in pixels of 384x512')
+    .option("--model <name>", "hd or dc: arms are drawn wider for hd", "hd")
+    .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
+    .option("--mask-mode <name>", "reference: as published; generous: hides the old garment's outline", "reference")
+    .option("--mask-grow <pixels>", "widen the mask; hat, face, hands, shoes and bag stay out", "0")
+    .option("--mask-protect <parts>", "of face,hands,shoes,hair: keep every pixel")
+    .option("--mask-expose <parts>", "of face,hands,shoes,hair: may be painted over")
+    .option("--out <dir>", "folder for mask.png", "out")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: MaskArguments) => finish(await (await import("./mask.ts")).mask(options)));
   toile
     .command("info")
     .description("say what a checkpoint file holds, and whether it is sound")

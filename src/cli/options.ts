@@ -4,7 +4,7 @@ import { UsageError } from "./errors.ts";
 /** Larger pictures are surely a slip of the finger: 8192² is 500 times the model's own size. */
 const LARGEST = 8192;
 
-const whole = (least: number, most: number) =>
+export const whole = (least: number, most: number) =>
   z
     .string()
     .regex(/^[+-]?\d+$/, "is not a whole number")
@@ -17,9 +17,9 @@ const real = z
   .transform(Number)
   .refine((value) => value >= 0 && value <= 100, "is not between 0 and 100");
 
-const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
+export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
   z.enum(names, { error: `is not one of ${names.join(", ")}` });
-const file = z.string({ error: "is needed" }).min(1, "is empty");
+export const file = z.string({ error: "is needed" }).min(1, "is empty");
 
 const size = whole(1, LARGEST).superRefine((value, context) => {
   if (value % 8 === 0) return;
@@ -74,15 +74,19 @@ const TryOnOptions = z
 
 export type TryOnOptions = z.infer<typeof TryOnOptions>;
 
+export const parseTryOn = (raw: Readonly<Record<string, unknown>>): TryOnOptions => parseOptions(TryOnOptions, raw);
+
+const dashed = (name: string) => name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
+
 /** @throws UsageError that names every option that cannot be meant, on one line */
-export function parseTryOn(raw: Readonly<Record<string, unknown>>): TryOnOptions {
-  const parsed = TryOnOptions.safeParse(raw);
+export function parseOptions<T>(schema: z.ZodType<T>, raw: Readonly<Record<string, unknown>>): T {
+  const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const said = new Map<string, string>(); // the first complaint about each option is the one that counts
   for (const { path, message } of parsed.error.issues) {
     const name = String(path[0]);
     const given = raw[name] === undefined ? "" : ` "${String(raw[name])}"`;
-    if (!said.has(name)) said.set(name, `--${name}${given} ${message}`);
+    if (!said.has(name)) said.set(name, `--${dashed(name)}${given} ${message}`);
   }
   throw new UsageError([...said.values()].join("; "));
 }

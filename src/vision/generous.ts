@@ -44,7 +44,7 @@ export function generousRegion(
   fillPolygon(hull, convexHull([...rowEnds(pieces), ...inside]));
   const body = dilateDisc(hull, MARGIN);
   if (category === "lowerbody") return { mask: without(body, maskOf(labels, [LABEL.upper])), hands };
-  return { mask: union(body, dilateBox(union(left.arm, right.arm), 17)), hands };
+  return { mask: union(body, dilateBox(withoutSpecks(union(left.arm, right.arm)), 17)), hands };
 }
 
 const within = (value: number, size: number) => Math.min(size - 1, Math.max(0, Math.round(value)));

@@ -1,0 +1,101 @@
+import { readFile } from "node:fs/promises";
+import { inflateSync } from "node:zlib";
+import { InputError } from "../util/errors.ts";
+import type { GrayImage, RgbImage } from "../vision/image.ts";
+import { LABELS, PALETTE } from "../vision/labels.ts";
+import { readImage } from "./images.ts";
+
+/**
+ * A label map: of a grey PNG the levels, of one with a palette the colours where all are the usual ones and else the
+ * indices, of any other picture the usual palette's colours.
+ * @returns labels 0…18
+ * @throws InputError in one line that names the file: as `readImage`, and for what is no label
+ */
+export async function readLabels(path: string): Promise<GrayImage> {
+  const image = await readImage(path); // says what is wrong with a damaged file
+  const indexed = readIndices(await readFile(path));
+  const levels = indexed?.palette === false ? indexed.image : undefined;
+  const labels = levels ?? fromColours(image) ?? indexed?.image;
+  if (!labels) throw new InputError(path, `is no label map: its colours are not those of labels 0 to ${LABELS - 1}`);
+  const { width, data } = labels;
+  const wrong = data.findIndex((label) => label >= LABELS);
+  if (wrong >= 0)
+    throw new InputError(
+      path,
+      `is no label map: ${data[wrong]} at (${wrong % width}, ${Math.floor(wrong / width)}), labels are 0 to ${LABELS - 1}`,
+    );
+  return labels;
+}
+
+/** undefined when a colour is no label's. Greys below 19 are labels too: label maps saved as colour pictures. */
+function fromColours({ width, height, data: rgb }: RgbImage): GrayImage | undefined {
+  const known = new Map(PALETTE.map(([r, g, b], label) => [(r << 16) | (g << 8) | b, label]));
+  for (let label = 0; label < LABELS; label++) known.set(label * 0x010101, label);
+  const data = new Uint8Array(width * height);
+  for (let i = 0; i < data.length; i++) {
+    const label = known.get((rgb[3 * i]! << 16) | (rgb[3 * i + 1]! << 8) | rgb[3 * i + 2]!);
+    if (label === undefined) return undefined;
+    data[i] = label;
+  }
+  return { width, height, data };
+}
+
+/** Grey levels or palette indices of a PNG as they are stored, which image libraries turn into colours. */
+interface Indexed {
+  readonly image: GrayImage;
+  readonly palette: boolean;
+}
+
+const [GREY, PALETTED] = [0, 3];
+const SIGNATURE = 8;
+
+/** undefined for other pictures, and for interlaced and 16-bit ones. The file was decoded without complaint before. */
+function readIndices(file: Uint8Array): Indexed | undefined {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  if (view.getUint32(0) !== 0x89504e47) return undefined;
+  const [width, height] = [view.getUint32(16), view.getUint32(20)];
+  const [depth, colour, interlaced] = [file[24]!, file[25]!, file[28]!];
+  if ((colour !== GREY && colour !== PALETTED) || depth > 8 || interlaced !== 0) return undefined;
+  const parts: Uint8Array[] = [];
+  for (let at = SIGNATURE; at + 12 <= file.length;) {
+    const length = view.getUint32(at);
+    if (view.getUint32(at + 4) === 0x49444154) parts.push(file.subarray(at + 8, at + 8 + length)); // IDAT
+    at += 12 + length;
+  }
+  const rowBytes = Math.ceil((width * depth) / 8);
+  const packed = inflateSync(Buffer.concat(parts), { maxOutputLength: (rowBytes + 1) * height + 1024 });
+  const rows = unfilter(packed, rowBytes, height);
+  const data = new Uint8Array(width * height);
+  const levels = (1 << depth) - 1;
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++) {
+      const bit = x * depth;
+      data[i] = (rows[y * rowBytes + (bit >> 3)]! >> (8 - depth - (bit & 7))) & levels;
+    }
+  return { image: { width, height, data }, palette: colour === PALETTED };
+}
+
+/** Undoes the filters of PNG's rows (PNG 3rd edition, 9.2), of pixels of at most one byte. */
+function unfilter(packed: Uint8Array, rowBytes: number, height: number): Uint8Array {
+  const out = new Uint8Array(rowBytes * height);
+  for (let y = 0; y < height; y++) {
+    const filter = packed[y * (rowBytes + 1)]!;
+    for (let x = 0; x < rowBytes; x++) {
+      const at = y * rowBytes + x;
+      const left = x > 0 ? out[at - 1]! : 0;
+      const above = y > 0 ? out[at - rowBytes]! : 0;
+      const corner = x > 0 && y > 0 ? out[at - rowBytes - 1]! : 0;
+      out[at] = packed[y * (rowBytes + 1) + 1 + x]! + predict(filter, left, above, corner);
+    }
+  }
+  return out;
+}
+
+function predict(filter: number, left: number, above: number, corner: number): number {
+  if (filter === 1) return left;
+  if (filter === 2) return above;
+  if (filter === 3) return (left + above) >> 1;
+  if (filter !== 4) return 0;
+  const [a, b, c] = [Math.abs(above - corner), Math.abs(left - corner), Math.abs(left + above - 2 * corner)];
+  return a <= b && a <= c ? left : b <= c ? above : corner;
+}
