@@ -1,137 +1,99 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
+import type { View } from "../../src/gpu/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { uploadWeight } from "../../src/tensor/upload.ts";
+import { decodeF16, encodeF16 } from "../../src/util/float16.ts";
 import { normal } from "../helpers.ts";
+import { inputsFor } from "./cases.ts";
+import { BINDING, LARGE } from "./large_cases.ts";
 
 // Tensors several times larger than a binding, and more workgroups than one dimension takes, give the same bits as a
 // device that holds them whole.
 
-const LIMIT = 16_384; // bytes
+const whole = await requestDevice();
+const small = await requestDevice({
+  guard: 256,
+  fakeLimits: {
+    maxStorageBufferBindingSize: BINDING,
+    minStorageBufferOffsetAlignment: 256,
+    maxComputeWorkgroupsPerDimension: 20,
+  },
+});
+afterAll(() => {
+  whole.destroy();
+  small.destroy();
+});
 
-describe("beyond a device's limits", () => {
-  let whole: Device;
-  let small: Device;
-  beforeAll(async () => {
-    whole = await requestDevice();
-    small = await requestDevice({
-      guard: 256,
-      fakeLimits: {
-        maxStorageBufferBindingSize: LIMIT,
-        minStorageBufferOffsetAlignment: 256,
-        maxComputeWorkgroupsPerDimension: 20,
-      },
-    });
-  });
-  afterAll(() => {
-    whole.destroy();
-    small.destroy();
-  });
-
-  const tensor = (gpu: Device, seed: number, shape: readonly number[]) =>
-    Tensor.from(
-      gpu,
-      normal(
-        seed,
-        shape.reduce((a, b) => a * b, 1),
-      ),
-      shape,
-    );
-
-  const CASES: Record<string, (gpu: Device) => Tensor> = {
-    "conv2d with a halo": (gpu) =>
-      ops.conv2d(tensor(gpu, 1, [2, 37, 19, 12]), tensor(gpu, 2, [8, 12, 3, 3]), {
-        bias: tensor(gpu, 3, [8]),
-        padding: 1,
-        residual: tensor(gpu, 4, [2, 37, 19, 8]),
-        shift: tensor(gpu, 5, [2, 8]),
-      }),
-    "conv2d with stride and odd channels": (gpu) =>
-      ops.conv2d(tensor(gpu, 1, [1, 61, 23, 9]), tensor(gpu, 2, [5, 9, 3, 3]), {
-        stride: 2,
-        padding: { top: 0, left: 0, bottom: 1, right: 1 },
-      }),
-    "conv2d 1x1": (gpu) =>
-      ops.conv2d(tensor(gpu, 1, [1, 41, 31, 8]), ops.packWeight(tensor(gpu, 2, [12, 8, 1, 1])), {
-        residual: tensor(gpu, 4, [1, 41, 31, 12]),
-      }),
-    linear: (gpu) =>
-      ops.linear(tensor(gpu, 1, [777, 20]), tensor(gpu, 2, [12, 20]), {
-        activation: "gelu",
-        residual: tensor(gpu, 4, [777, 12]),
-      }),
-    "groupNorm over whole maps": (gpu) =>
-      ops.groupNorm(tensor(gpu, 1, [1, 53, 29, 8]), 2, {
-        weight: tensor(gpu, 2, [8]),
-        bias: tensor(gpu, 3, [8]),
-        activation: "silu",
-      }),
-    layerNorm: (gpu) =>
-      ops.layerNorm(tensor(gpu, 1, [311, 36]), { weight: tensor(gpu, 2, [36]), bias: tensor(gpu, 3, [36]) }),
-    softmax: (gpu) => ops.softmax(tensor(gpu, 1, [311, 36])),
-    geglu: (gpu) => ops.geglu(tensor(gpu, 1, [311, 40])),
-    gelu: (gpu) => ops.gelu(tensor(gpu, 1, [12_345])),
-    "add of equal shapes": (gpu) => ops.add(tensor(gpu, 1, [5, 2469]), tensor(gpu, 2, [5, 2469])),
-    "mul by a vector": (gpu) => ops.mul(tensor(gpu, 1, [999, 12]), tensor(gpu, 2, [12])),
-    weightedSum: (gpu) =>
-      ops.weightedSum([
-        [2, tensor(gpu, 1, [12_345])],
-        [-1, tensor(gpu, 2, [12_345])],
-      ]),
-    "nearest resizing": (gpu) => ops.interpolate(tensor(gpu, 1, [2, 17, 13, 20]), { scaleFactor: 2 }),
-    "bilinear resizing": (gpu) =>
-      ops.interpolate(tensor(gpu, 1, [1, 33, 17, 12]), { size: [41, 59], mode: "bilinear" }),
-    concat: (gpu) => ops.concat([tensor(gpu, 1, [3, 200, 8]), tensor(gpu, 2, [3, 100, 8])], 1),
-    "concat along channels": (gpu) => ops.concat([tensor(gpu, 1, [900, 8]), tensor(gpu, 2, [900, 12])], 1),
-    permute: (gpu) => ops.permute(tensor(gpu, 1, [2, 21, 33, 9]), [0, 3, 1, 2]),
-    slice: (gpu) => ops.slice(tensor(gpu, 1, [4, 40, 60]), 1, 3, 37),
-    repeat: (gpu) => ops.repeat(tensor(gpu, 1, [1, 3001]), 4),
-    embedding: (gpu) => ops.embedding(Tensor.from(gpu, Int32Array.of(0, 499, 250, 77), [4]), tensor(gpu, 1, [500, 24])),
-    "attention of batches": (gpu) =>
-      ops.scaledDotProductAttention(
-        tensor(gpu, 1, [5, 60, 16]),
-        tensor(gpu, 2, [5, 70, 16]),
-        tensor(gpu, 3, [5, 70, 16]),
-        { heads: 2 },
-      ),
-    "a table's upload": (gpu) => {
-      const values = normal(1, 900 * 12);
-      return uploadWeight(gpu, new Uint8Array(values.buffer), {
-        source: "F32",
-        shape: [900, 12],
-        kind: "table",
-        dtype: "f32",
-      });
-    },
+/** Bytes of the largest operand or result that a call hands to kernels. */
+function largestView(gpu: Device, call: () => void): number {
+  let largest = 0;
+  const run = gpu.run;
+  gpu.run = (kernel, dispatch) => {
+    largest = Math.max(largest, ...Object.values<View>(dispatch.bind).map((view) => view.bytes));
+    run.call(gpu, kernel, dispatch);
   };
+  const copy = gpu.copy;
+  gpu.copy = (from, to) => {
+    largest = Math.max(largest, from.bytes);
+    copy.call(gpu, from, to);
+  };
+  gpu.scope(call);
+  [gpu.run, gpu.copy] = [run, copy];
+  return largest;
+}
 
-  test.for(Object.keys(CASES))("%s", async (name) => {
-    const read = async (gpu: Device) => {
-      const y = gpu.scope(() => CASES[name]!(gpu));
-      return y.data().finally(() => y.dispose());
-    };
-    const [expected, actual] = [await read(whole), await read(small)];
-    await small.checkGuards();
-    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(0);
-    expect(actual).toEqual(expected);
-    expect([whole.memory.live, small.memory.live]).toEqual([0, 0]);
-  });
+describe.each((["f32", "f16"] as const).filter((elem) => elem === "f32" || whole.facts.f16))(
+  "beyond a device's limits, %s",
+  (elem) => {
+    test.for(Object.keys(LARGE))("%s", async (name) => {
+      const read = async (gpu: Device) => {
+        const y = gpu.scope(() => LARGE[name]!(inputsFor(gpu, elem)));
+        return y.data().finally(() => y.dispose());
+      };
+      expect(largestView(whole, () => void LARGE[name]!(inputsFor(whole, elem)))).toBeGreaterThan(1.5 * BINDING);
+      const [expected, actual] = [await read(whole), await read(small)];
+      await small.checkGuards();
+      expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(0);
+      expect(actual).toEqual(expected);
+      expect([whole.memory.live, small.memory.live]).toEqual([0, 0]);
+    });
+  },
+);
 
-  test("what cannot be split names the binding and both sizes", () => {
-    const [x, w] = [tensor(small, 1, [1, 4, 4, 64]), tensor(small, 2, [128, 64, 1, 1])];
-    expect(() => ops.conv2d(x, w, {})).toThrow(/needs a binding of \d+ bytes, the device binds at most 16384/);
-    x.dispose();
-    w.dispose();
-  });
+test("a table's upload", async () => {
+  const values = normal(1, 900 * 12);
+  const options = { source: "F32", shape: [900, 12], kind: "table" } as const;
+  for (const dtype of small.facts.f16 ? (["f32", "f16"] as const) : (["f32"] as const)) {
+    const y = uploadWeight(small, new Uint8Array(values.buffer), { ...options, dtype });
+    expect(await y.data()).toEqual(dtype === "f32" ? values : decodeF16(encodeF16(values)));
+    y.dispose();
+  }
+});
 
-  test("more than 65,535 workgroups, really", async () => {
-    const count = 65_535 * 64 * 4 + 1_001; // one workgroup of unary takes 256 elements
-    const x = Tensor.zeros(whole, [count]);
-    const y = whole.scope(() => ops.exp(x));
-    const tail = whole.scope(() => ops.slice(y, 0, count - 1_001, count));
-    expect(new Set(await tail.data())).toEqual(new Set([1]));
-    for (const t of [x, y, tail]) t.dispose();
-  });
+test("counting NaNs beyond a binding", async () => {
+  const values = normal(1, 22_345);
+  for (const at of [0, 4096, 8191, 22_344]) values[at] = NaN;
+  const x = Tensor.from(small, values, [22_345]);
+  expect(await ops.nonFinite(x)).toBe(4);
+  x.dispose();
+});
+
+test("what cannot be split names the binding and both sizes", () => {
+  const { tensor } = inputsFor(small, "f32");
+  const [x, w] = [tensor(1, [1, 4, 4, 64]), tensor(2, [128, 64, 1, 1])];
+  expect(() => ops.conv2d(x, w, {})).toThrow(/needs a binding of \d+ bytes, the device binds at most 16384/);
+  x.dispose();
+  w.dispose();
+});
+
+test("more than 65,535 workgroups, really", async () => {
+  const count = 65_535 * 64 * 4 + 1_001; // one workgroup of unary takes 256 elements
+  const x = Tensor.zeros(whole, [count]);
+  const y = whole.scope(() => ops.exp(x));
+  const tail = whole.scope(() => ops.slice(y, 0, count - 1_001, count));
+  expect(new Set(await tail.data())).toEqual(new Set([1]));
+  for (const t of [x, y, tail]) t.dispose();
 });
