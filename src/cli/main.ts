@@ -50,8 +50,8 @@ function program(): Command {
     .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
     .option("--mask-mode <name>", "reference: as published; generous: hides the old garment's outline", "reference")
     .option("--mask-grow <pixels>", "widen the mask; hat, face, hands, shoes and bag stay out", "0")
-    .option("--mask-protect <parts>", "of face,hands,shoes,hair: keep every pixel")
-    .option("--mask-expose <parts>", "of face,hands,shoes,hair: may be painted over")
+    .option("--mask-protect <parts>", "of face,hands,shoes,hair,bag: keep every pixel")
+    .option("--mask-expose <parts>", "of face,hands,shoes,hair,bag: may be painted over")
     .option("--out <dir>", "folder for mask.png", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: MaskArguments) => finish(await (await import("./mask.ts")).mask(options)));

@@ -14,7 +14,7 @@ import { file, oneOf, parseOptions, whole } from "./options.ts";
 /** Options as commander hands them over: strings and switches. */
 export type MaskArguments = Readonly<Record<string, unknown>>;
 
-const PARTS = ["face", "hands", "shoes", "hair"] as const;
+const PARTS = ["face", "hands", "shoes", "hair", "bag"] as const;
 
 const parts = z
   .string()

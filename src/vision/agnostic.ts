@@ -4,7 +4,7 @@ import { contourArea, findContours, type Contour } from "./contours.ts";
 import { generousRegion } from "./generous.ts";
 import type { GrayImage } from "./image.ts";
 import { LABEL, LABELS, maskOf } from "./labels.ts";
-import { dilateBox, dilateDisc, fillHoles } from "./morphology.ts";
+import { dilateBox, dilateDisc, fillHoles, union, without } from "./morphology.ts";
 import { fillPolygon } from "./polygon.ts";
 import type { Pose } from "./pose.ts";
 import { resize } from "./resize.ts";
@@ -23,6 +23,7 @@ export interface Protection {
   readonly hands?: boolean;
   readonly shoes?: boolean;
   readonly hair?: boolean;
+  readonly bag?: boolean;
 }
 
 export interface AgnosticOptions {
@@ -74,49 +75,50 @@ export function agnosticMask(labels: GrayImage, pose: Pose | undefined, options:
   checkLabels(labels);
   checkPose(pose);
   if (!Number.isFinite(grow) || grow < 0) throw new InputError("mask", `cannot grow by ${grow} pixels`);
-  const small = resize(labels, MASK_WIDTH, MASK_HEIGHT, "nearest");
+  const small = sized(labels, MASK_WIDTH, MASK_HEIGHT);
   const armWidth = options.model === "hd" ? 60 : 45;
   const made =
     mode === "generous" ? generousRegion(small, pose, category, armWidth) : reference(small, pose, armWidth, options);
-  const mask = resize(made.mask, labels.width, labels.height, "nearest");
-  const hands = resize(made.hands, labels.width, labels.height, "nearest");
+  const mask = sized(made.mask, labels.width, labels.height);
+  const hands = sized(made.hands, labels.width, labels.height);
   const strict = mode === "generous";
   const kept = protectedParts(labels, hands, category, {
     face: protect.face ?? strict,
     hands: protect.hands ?? strict,
     shoes: protect.shoes ?? strict,
     hair: protect.hair ?? strict,
-    bag: strict,
+    bag: protect.bag ?? strict,
   });
   const base = without(mask, kept);
   if (grow === 0) return checked(base, category);
-  const { face = true, hands: keepHands = true, shoes = true, hair = strict } = protect;
-  const closed = protectedParts(labels, hands, category, { face, hands: keepHands, shoes, hair, bag: true });
-  const wider = without(dilateDisc(base, grow), closed);
-  return checked({ ...base, data: base.data.map((value, i) => value | wider.data[i]!) }, category);
+  const { face = true, hands: keepHands = true, shoes = true, hair = strict, bag = true } = protect;
+  const closed = protectedParts(labels, hands, category, { face, hands: keepHands, shoes, hair, bag });
+  return checked(union(base, without(dilateDisc(base, grow), closed)), category);
 }
+
+const sized = (image: GrayImage, width: number, height: number): GrayImage =>
+  image.width === width && image.height === height ? image : resize(image, width, height, "nearest");
 
 /** get_mask_location on 384x512 pixels. */
 function reference(labels: GrayImage, pose: Pose | undefined, armWidth: number, options: AgnosticOptions) {
   const { category, protect = {} } = options;
-  const region = dilateBox(maskOf(labels, SEEDS[category]), 21);
-  const hands: GrayImage = { ...labels, data: new Uint8Array(labels.data.length) };
+  let region = dilateBox(maskOf(labels, SEEDS[category]), 21);
+  let hands: GrayImage = { ...labels, data: new Uint8Array(labels.data.length) };
   if (category !== "lowerbody") {
     const [left, right] = [drawnArm(labels, pose, "left", armWidth), drawnArm(labels, pose, "right", armWidth)];
-    join(hands, left.hand, right.hand);
-    const arms: GrayImage = { ...left.arm, data: left.arm.data.slice() };
-    join(arms, right.arm);
-    join(region, dilateBox(maskOf(labels, [LABEL.neck]), 5), dilateBox(arms, 17));
+    hands = union(left.hand, right.hand);
+    const neck = dilateBox(maskOf(labels, [LABEL.neck]), 5);
+    region = union(region, neck, dilateBox(union(left.arm, right.arm), 17));
   }
   const fixed = maskOf(labels, [
-    LABEL.bag,
+    ...(protect.bag === false ? [] : [LABEL.bag]),
     ...OTHERS[category],
     ...(protect.face === false ? [] : HEAD),
     ...(protect.shoes === false ? [] : SHOES),
     ...(protect.hair === true ? [LABEL.hair] : []),
   ]);
-  if (protect.hands !== false) join(fixed, hands);
-  return { mask: largestBlob(fillHoles(without(region, fixed))), hands };
+  const kept = protect.hands === false ? fixed : union(fixed, hands);
+  return { mask: largestBlob(fillHoles(without(region, kept))), hands };
 }
 
 /** The blob with the largest simplified border, filled; of equal ones the lowest. */
@@ -145,19 +147,8 @@ function protectedParts(
     ...(keep.bag ? [LABEL.bag] : []),
     ...(keep.hands && category === "lowerbody" ? [LABEL.leftArm, LABEL.rightArm] : []),
   ]);
-  if (keep.hands) join(parts, hands);
-  return parts;
+  return keep.hands ? union(parts, hands) : parts;
 }
-
-/** Adds masks to the first. */
-function join(mask: GrayImage, ...more: readonly GrayImage[]): void {
-  for (const { data } of more) for (let i = 0; i < data.length; i++) if (data[i] !== 0) mask.data[i] = 255;
-}
-
-const without = (mask: GrayImage, parts: GrayImage): GrayImage => ({
-  ...mask,
-  data: mask.data.map((value, i) => (parts.data[i] === 0 ? value : 0)),
-});
 
 /** A mask that leaves something of the picture, and takes something. */
 function checked(mask: GrayImage, category?: Category): GrayImage {

@@ -2,6 +2,7 @@ import { drawThickLine } from "./draw.ts";
 import { drawRing } from "./ellipse.ts";
 import type { GrayImage } from "./image.ts";
 import { LABEL, maskOf } from "./labels.ts";
+import { without } from "./morphology.ts";
 import type { KeyPoint, Pose } from "./pose.ts";
 
 /** One side's arm: where it is masked, and the hand, which is kept. */
@@ -47,7 +48,7 @@ export function drawnArm(labels: GrayImage, pose: Pose | undefined, side: "left"
     y1: Math.trunc(shoulder.y + half),
   };
   drawRing(arm, box, half);
-  return { arm, hand: { ...parsed, data: parsed.data.map((label, i) => (arm.data[i] === 0 ? label : 0)) } };
+  return { arm, hand: without(parsed, arm) };
 }
 
 const isMissing = ({ x, y }: KeyPoint) => x <= 1 && y <= 1;

@@ -2,7 +2,7 @@ import { wholeArm } from "./arms.ts";
 import type { Point } from "./contours.ts";
 import type { GrayImage } from "./image.ts";
 import { LABEL, maskOf } from "./labels.ts";
-import { connectedPieces, dilateBox, dilateDisc } from "./morphology.ts";
+import { connectedPieces, dilateBox, dilateDisc, union, without } from "./morphology.ts";
 import { fillPolygon } from "./polygon.ts";
 import type { KeyPoint, Pose } from "./pose.ts";
 
@@ -65,12 +65,6 @@ function anchors(pose: Pose, category: "upperbody" | "lowerbody" | "dress"): Key
   const [dx, dy] = [FLARE * (a.x - b.x), FLARE * (a.y - b.y)];
   return [...points, { x: a.x + dx, y: a.y + dy + down }, { x: b.x - dx, y: b.y - dy + down }];
 }
-
-const union = (a: GrayImage, b: GrayImage): GrayImage => ({ ...a, data: a.data.map((v, i) => v | b.data[i]!) });
-const without = (a: GrayImage, b: GrayImage): GrayImage => ({
-  ...a,
-  data: a.data.map((v, i) => (b.data[i] === 0 ? v : 0)),
-});
 
 /** A speck far from the rest would draw the hull out to it. */
 function withoutSpecks(mask: GrayImage): GrayImage {

@@ -43,5 +43,7 @@ export const PALETTE: readonly (readonly [red: number, green: number, blue: numb
 export function maskOf({ width, height, data }: GrayImage, labels: readonly number[]): GrayImage {
   const wanted = new Uint8Array(256);
   for (const label of labels) wanted[label] = 255;
-  return { width, height, data: data.map((label) => wanted[label]!) };
+  const mask = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) mask[i] = wanted[data[i]!]!;
+  return { width, height, data: mask };
 }

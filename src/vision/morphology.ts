@@ -2,6 +2,20 @@ import type { GrayImage } from "./image.ts";
 
 // Masks are pictures of 0 and 255; any byte but 0 counts as set.
 
+/** What is set in any of the masks, which have one size. */
+export function union(first: GrayImage, ...more: readonly GrayImage[]): GrayImage {
+  const data = first.data.slice();
+  for (const mask of more) for (let i = 0; i < data.length; i++) data[i]! |= mask.data[i]!;
+  return { ...first, data };
+}
+
+/** What is set in one mask and not in another. */
+export function without(mask: GrayImage, parts: GrayImage): GrayImage {
+  const data = mask.data.slice();
+  for (let i = 0; i < data.length; i++) if (parts.data[i] !== 0) data[i] = 0;
+  return { ...mask, data };
+}
+
 /**
  * Dilation with a square of `size` x `size` pixels, centred; pixels outside the picture count as not set. Iterating a
  * square of 2r + 1 n times equals one square of 2nr + 1.
@@ -100,7 +114,8 @@ export function fillHoles({ width, height, data }: GrayImage): GrayImage {
   for (let y = 1; y < height - 1; y++)
     for (let x = 1; x < width - 1; x++) inner[y * width + x] = data[y * width + x] === 0 ? 0 : 255;
   const outside = floodFill({ width, height, data: inner }).data;
-  return { width, height, data: outside.map((reached) => 255 - reached) };
+  for (let i = 0; i < inner.length; i++) inner[i] = 255 - outside[i]!;
+  return { width, height, data: inner };
 }
 
 /** The 4-connected pieces of a mask: by pixel the number of its piece (0 outside the mask), and pixels by number. */
