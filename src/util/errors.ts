@@ -58,3 +58,6 @@ export class NonFiniteError extends ToileError {}
 
 /** Nothing is left to paint: no garment of the category was found, or everything found is protected. */
 export class EmptyMaskError extends InputError {}
+
+/** Nobody was found in a picture that should show a person. */
+export class NoPersonError extends InputError {}

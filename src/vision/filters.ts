@@ -1,0 +1,250 @@
+import { ShapeError } from "../util/errors.ts";
+import { channelsOf, type GrayImage, type RgbImage } from "./image.ts";
+
+// OpenCV's and SciPy's filters, which the pose network was published with; Pillow's are in resize.ts.
+
+/** One channel of numbers, row by row from the top. */
+export interface Plane {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Float32Array | Float64Array;
+}
+
+/** Part of a plane: columns left…right-1 of rows top…bottom-1. */
+export interface Window {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+const whole = ({ width, height }: { readonly width: number; readonly height: number }): Window => ({
+  left: 0,
+  top: 0,
+  right: width,
+  bottom: height,
+});
+
+/**
+ * Shrinks a picture as OpenCV's INTER_AREA: each pixel is the mean of the rectangle it covers, rounded to the nearest
+ * byte, halves to even.
+ * @param image colour or grey; the result is of the same kind
+ * @throws ShapeError for a size that is no positive integer or larger than the picture's
+ */
+export function resizeArea<T extends RgbImage | GrayImage>(image: T, width: number, height: number): T {
+  const channels = channelsOf(image);
+  if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
+    throw new ShapeError("resizeArea", `${width}x${height} is not a size`);
+  if (width > image.width || height > image.height)
+    throw new ShapeError("resizeArea", `${image.width}x${image.height} to ${width}x${height} does not shrink`);
+  const [columns, rows] = [cells(image.width, width), cells(image.height, height)];
+  const result = new Uint8ClampedArray(width * height * channels); // rounds halves to even
+  const sums = new Float32Array(width * channels);
+  for (const [y, cell] of rows.entries()) {
+    sums.fill(0);
+    for (const [k, share] of cell.shares.entries()) {
+      const row = image.data.subarray((cell.first + k) * image.width * channels);
+      addRow(sums, row, columns, channels, share);
+    }
+    result.set(sums, y * sums.length);
+  }
+  return { width, height, data: new Uint8Array(result.buffer) } as T;
+}
+
+/** Adds `share` times the row's column means. Sums are float32, as OpenCV keeps them. */
+function addRow(sums: Float32Array, row: Uint8Array, columns: readonly Cell[], channels: number, share: number): void {
+  let to = 0;
+  for (const { first, shares } of columns)
+    for (let c = 0; c < channels; c++) {
+      let sum = 0;
+      for (let k = 0; k < shares.length; k++)
+        sum = Math.fround(sum + Math.fround(row[(first + k) * channels + c]! * shares[k]!));
+      sums[to] = sums[to]! + Math.fround(share * sum);
+      to++;
+    }
+}
+
+/** The input pixels that an output pixel covers, and each one's share of it. */
+interface Cell {
+  readonly first: number;
+  readonly shares: Float32Array;
+}
+
+function cells(inSize: number, outSize: number): Cell[] {
+  const scale = 1 / (outSize / inSize);
+  return Array.from({ length: outSize }, (_, out) => {
+    const [from, to] = [out * scale, out * scale + scale];
+    const size = Math.min(scale, inSize - from);
+    const end = Math.min(Math.floor(to), inSize - 1);
+    const begin = Math.min(Math.ceil(from), end);
+    const shares: number[] = [];
+    const sliver = 1e-3; // narrower parts of pixels are left out
+    const head = begin - from > sliver;
+    if (head) shares.push((begin - from) / size);
+    for (let i = begin; i < end; i++) shares.push(1 / size);
+    if (to - end > sliver) shares.push(Math.min(to - end, 1, size) / size);
+    return { first: head ? begin - 1 : begin, shares: Float32Array.from(shares) };
+  });
+}
+
+const TAPS = 8;
+
+/** For each output position 8 weights, and the input position of the first (which may lie outside: edges repeat). */
+interface Taps {
+  readonly first: Int32Array;
+  readonly weights: Float32Array;
+}
+
+/** The Lanczos window of four lobes, sinc(d)·sinc(d/4), its weights made to sum to 1. */
+function lanczosTaps(inSize: number, outSize: number): Taps {
+  const scale = 1 / (outSize / inSize);
+  const first = new Int32Array(outSize);
+  const weights = new Float32Array(outSize * TAPS);
+  const raw = new Float64Array(TAPS);
+  for (let out = 0; out < outSize; out++) {
+    const at = Math.fround((out + 0.5) * scale - 0.5);
+    const base = Math.floor(at);
+    first[out] = base - 3;
+    let sum = 0;
+    for (let k = 0; k < TAPS; k++) sum += raw[k] = lanczos(Math.fround(at - base) + 3 - k);
+    for (let k = 0; k < TAPS; k++) weights[out * TAPS + k] = raw[k]! / sum;
+  }
+  return { first, weights };
+}
+
+function lanczos(d: number): number {
+  if (Math.abs(d) < 1e-6) return 1;
+  const angle = Math.PI * d;
+  return (4 * Math.sin(angle) * Math.sin(angle / 4)) / (angle * angle);
+}
+
+const clampTo = (size: number, i: number) => (i < 0 ? 0 : i < size ? i : size - 1);
+
+/** A plane that is enlarged as OpenCV's INTER_LANCZOS4 does it in float32, wherever it is asked for. */
+export class Enlarged {
+  readonly #source: Plane;
+  readonly #columns: Taps;
+  readonly #rows: Taps;
+  readonly width: number;
+  readonly height: number;
+
+  /** @throws ShapeError for a size that is no positive integer, or data that do not fill the plane */
+  constructor(source: Plane, width: number, height: number) {
+    if (source.data.length !== source.width * source.height)
+      throw new ShapeError("resizeLanczos4", `${source.data.length} numbers for ${source.width}x${source.height}`);
+    if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
+      throw new ShapeError("resizeLanczos4", `${width}x${height} is not a size`);
+    this.#source = source;
+    this.#columns = lanczosTaps(source.width, width);
+    this.#rows = lanczosTaps(source.height, height);
+    this.width = width;
+    this.height = height;
+  }
+
+  /** One number: the same as `render` computes. */
+  at(x: number, y: number): number {
+    let sum = 0;
+    for (let k = 0; k < TAPS; k++) {
+      const row = clampTo(this.#source.height, this.#rows.first[y]! + k);
+      sum = Math.fround(sum + Math.fround(this.#rows.weights[y * TAPS + k]! * this.#across(x, row)));
+    }
+    return sum;
+  }
+
+  #across(x: number, row: number): number {
+    const { width, data } = this.#source;
+    const first = this.#columns.first[x]!;
+    let sum = 0;
+    for (let k = 0; k < TAPS; k++)
+      sum = Math.fround(
+        sum + Math.fround(this.#columns.weights[x * TAPS + k]! * data[row * width + clampTo(width, first + k)]!),
+      );
+    return sum;
+  }
+
+  /** All of it, or a window of it and zeros around. */
+  render({ left, top, right, bottom }: Window = whole(this)): Plane {
+    const { width, height } = this;
+    const data = new Float32Array(width * height);
+    const wide = this.#widen(left, top, right, bottom);
+    const sums = new Float32Array(right - left);
+    for (let y = top; y < bottom; y++) {
+      sums.fill(0);
+      for (let k = 0; k < TAPS; k++) {
+        const weight = this.#rows.weights[y * TAPS + k]!;
+        const from = clampTo(this.#source.height, this.#rows.first[y]! + k) * width + left;
+        for (let x = 0; x < sums.length; x++) sums[x] = sums[x]! + Math.fround(weight * wide[from + x]!);
+      }
+      data.set(sums, y * width + left);
+    }
+    return { width, height, data };
+  }
+
+  /** The source's rows that the window reads, each as wide as the result. */
+  #widen(left: number, top: number, right: number, bottom: number): Float32Array {
+    const rows = this.#source.height;
+    const wide = new Float32Array(rows * this.width);
+    if (bottom <= top) return wide;
+    const from = clampTo(rows, this.#rows.first[top]!);
+    const to = clampTo(rows, this.#rows.first[bottom - 1]! + TAPS - 1);
+    for (let row = from; row <= to; row++)
+      for (let x = left; x < right; x++) wide[row * this.width + x] = this.#across(x, row);
+    return wide;
+  }
+}
+
+/** Enlarges (or shrinks, without antialiasing) as OpenCV's INTER_LANCZOS4 does in float32. @throws ShapeError */
+export const resizeLanczos4 = (plane: Plane, width: number, height: number): Plane =>
+  new Enlarged(plane, width, height).render();
+
+/** How far the filter reaches: SciPy cuts it off at four sigmas. */
+export const gaussianRadius = (sigma: number): number => Math.trunc(4 * sigma + 0.5);
+
+/**
+ * Smooths as SciPy's gaussian_filter does by default: columns first, then rows, in float64, the picture mirrored at
+ * its edges with the edge pixel repeated.
+ * @param window what of the result is computed; the rest is 0. Input is read up to `gaussianRadius` around it.
+ * @throws ShapeError for data that do not fill the plane
+ */
+export function gaussianFilter(plane: Plane, sigma: number, window: Window = whole(plane)): Plane {
+  const { width, height, data } = plane;
+  if (data.length !== width * height)
+    throw new ShapeError("gaussianFilter", `${data.length} numbers for ${width}x${height}`);
+  const radius = gaussianRadius(sigma);
+  const weights = gaussianWeights(sigma, radius);
+  const [from, to] = [Math.max(0, window.left - radius), Math.min(width, window.right + radius)];
+  const smooth = new Float64Array(width * height);
+  const line = new Float64Array(width);
+  const result = new Float64Array(width * height);
+  const columns = Int32Array.from({ length: width + 2 * radius }, (_, i) => mirror(i - radius, width));
+  for (let y = window.top; y < window.bottom; y++) {
+    for (let x = from; x < to; x++) line[x] = data[y * width + x]! * weights[0]!;
+    for (let d = radius; d > 0; d--) {
+      const weight = weights[d]!;
+      const [above, below] = [mirror(y - d, height) * width, mirror(y + d, height) * width];
+      for (let x = from; x < to; x++) line[x] = line[x]! + (data[above + x]! + data[below + x]!) * weight;
+    }
+    smooth.set(line.subarray(from, to), y * width + from);
+    const row = smooth.subarray(y * width, (y + 1) * width);
+    for (let x = window.left; x < window.right; x++) {
+      let sum = row[x]! * weights[0]!;
+      for (let d = radius; d > 0; d--)
+        sum += (row[columns[x + radius - d]!]! + row[columns[x + radius + d]!]!) * weights[d]!;
+      result[y * width + x] = sum;
+    }
+  }
+  return { width, height, data: result };
+}
+
+/** Weights by distance from the centre; over both sides they sum to 1. */
+function gaussianWeights(sigma: number, radius: number): Float64Array {
+  const weights = Float64Array.from({ length: radius + 1 }, (_, d) => Math.exp((-0.5 / sigma ** 2) * d * d));
+  const total = weights.reduce((sum, weight, d) => sum + (d ? 2 : 1) * weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+/** The place inside that a place outside mirrors: … 1 0 | 0 1 … n-1 | n-1 n-2 … */
+function mirror(i: number, size: number): number {
+  const at = ((i % (2 * size)) + 2 * size) % (2 * size);
+  return at < size ? at : 2 * size - 1 - at;
+}
