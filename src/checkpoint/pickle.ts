@@ -38,7 +38,7 @@ export interface PickleHost {
 }
 
 /** Rough bytes of memory that one pickle's values may take. */
-const MEMORY = 32 * 2 ** 20;
+const MEMORY = 16 * 2 ** 20;
 const MAX_STACK = 200_000;
 const MAX_INTEGER_BYTES = 32;
 
