@@ -14,6 +14,25 @@ function program(): Command {
     .showSuggestionAfterError(true)
     .exitOverride()
     .configureOutput({ outputError: () => {} }); // `run` says it, on one line
+  addTryOn(toile);
+  addMask(toile);
+  toile
+    .command("info")
+    .description("say what a checkpoint file holds, and whether it is sound")
+    .argument("<file>", "safetensors, .bin, .pth or .ckpt")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (file: string, options: { json?: boolean }) =>
+      finish(await (await import("./info.ts")).info(file, options)),
+    );
+  toile
+    .command("doctor")
+    .description("show the WebGPU adapter and what the kernels make of it")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: { json?: boolean }) => finish(await (await import("./doctor.ts")).doctor(options)));
+  return toile;
+}
+
+function addTryOn(toile: Command): void {
   toile
     .command("try-on")
     .description("dress the person of one picture in the garment of another")
@@ -41,6 +60,9 @@ function program(): Command {
     .option("--out <dir>", "folder for the results", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: TryOnArguments) => finish(await (await import("./try-on.ts")).tryOn(options)));
+}
+
+function addMask(toile: Command): void {
   toile
     .command("mask")
     .description("make the mask of where a garment may go, from a label map and key points")
@@ -55,20 +77,6 @@ function program(): Command {
     .option("--out <dir>", "folder for mask.png", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: MaskArguments) => finish(await (await import("./mask.ts")).mask(options)));
-  toile
-    .command("info")
-    .description("say what a checkpoint file holds, and whether it is sound")
-    .argument("<file>", "safetensors, .bin, .pth or .ckpt")
-    .option("--json", "print one JSON object instead of text")
-    .action(async (file: string, options: { json?: boolean }) =>
-      finish(await (await import("./info.ts")).info(file, options)),
-    );
-  toile
-    .command("doctor")
-    .description("show the WebGPU adapter and what the kernels make of it")
-    .option("--json", "print one JSON object instead of text")
-    .action(async (options: { json?: boolean }) => finish(await (await import("./doctor.ts")).doctor(options)));
-  return toile;
 }
 
 /** Ends the process once what was written has gone out; Dawn's threads would keep it alive. */
