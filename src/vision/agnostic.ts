@@ -90,10 +90,12 @@ export function agnosticMask(labels: GrayImage, pose: Pose | undefined, options:
     bag: protect.bag ?? strict,
   });
   const base = without(mask, kept);
-  if (grow === 0) return checked(base, category);
+  const garments = SEEDS[category].map((label) => Object.keys(LABEL)[label]).join(", ");
+  const empty = `no ${garments} in the label map outside what is kept`;
+  if (grow === 0) return checked(base, 1, empty);
   const { face = true, hands: keepHands = true, shoes = true, hair = strict, bag = true } = protect;
   const closed = protectedParts(labels, hands, category, { face, hands: keepHands, shoes, hair, bag });
-  return checked(union(base, without(dilateDisc(base, grow), closed)), category);
+  return checked(union(base, without(dilateDisc(base, grow), closed)), 1, empty);
 }
 
 const sized = (image: GrayImage, width: number, height: number): GrayImage =>
@@ -123,9 +125,17 @@ function reference(labels: GrayImage, pose: Pose | undefined, armWidth: number, 
 
 /** The blob with the largest simplified border, filled; of equal ones the lowest. */
 function largestBlob(mask: GrayImage): GrayImage {
-  const out: GrayImage = { ...mask, data: new Uint8Array(mask.data.length) };
+  const blob = filled(mask, findContours(mask));
+  const borders = findContours(blob, { simplify: false });
+  // A simplified border may cross itself, which leaves a hole of some pixels; the published masks have them.
+  return borders.length > 1 ? filled(mask, borders) : blob;
+}
+
+/** The largest contour's inside. */
+function filled(size: GrayImage, contours: readonly Contour[]): GrayImage {
+  const out: GrayImage = { ...size, data: new Uint8Array(size.data.length) };
   let [best, bestArea]: [Contour | undefined, number] = [undefined, -1];
-  for (const contour of findContours(mask)) {
+  for (const contour of contours) {
     const area = contourArea(contour.points);
     if (area >= bestArea) [best, bestArea] = [contour, area];
   }
@@ -150,17 +160,12 @@ function protectedParts(
   return keep.hands ? union(parts, hands) : parts;
 }
 
-/** A mask that leaves something of the picture, and takes something. */
-function checked(mask: GrayImage, category?: Category): GrayImage {
+/** A mask that takes something of the picture and leaves something. `frame`: pixels at the edges that do not count. */
+function checked(mask: GrayImage, frame: 0 | 1, empty: string): GrayImage {
   const { width, height, data } = mask;
-  if (!data.includes(255)) {
-    const garments = category && SEEDS[category].map((label) => Object.keys(LABEL)[label]).join(", ");
-    throw new EmptyMaskError(
-      "mask",
-      category ? `nothing to paint: no ${garments} in the label map outside what is kept` : "it is black everywhere",
-    );
-  }
-  for (let y = 1; y < height - 1; y++) for (let x = 1; x < width - 1; x++) if (data[y * width + x] === 0) return mask;
+  if (!data.includes(255)) throw new EmptyMaskError("mask", `nothing to paint: ${empty}`);
+  for (let y = frame; y < height - frame; y++)
+    for (let x = frame; x < width - frame; x++) if (data[y * width + x] === 0) return mask;
   throw new InputError("mask", "it covers the whole picture: nothing of the person would be kept");
 }
 
@@ -200,5 +205,5 @@ export function combineMasks(automatic: GrayImage, given: GrayImage, how: "repla
     const on = how === "replace" ? theirs : how === "add" ? mine || theirs : mine && !theirs;
     return on ? 255 : 0;
   });
-  return checked({ width, height, data });
+  return checked({ width, height, data }, 0, "the masks leave no pixel");
 }
