@@ -19,7 +19,7 @@ const PARTS = ["face", "hands", "shoes", "hair", "bag"] as const;
 const parts = z
   .string()
   .transform((names) => names.split(",").map((name) => name.trim()))
-  .pipe(z.array(z.enum(PARTS), { error: `is not a list of ${PARTS.join(",")}` }))
+  .pipe(z.array(z.enum(PARTS, { error: `is not a list of ${PARTS.join(",")}` })))
   .default([]);
 
 const MaskOptions = z

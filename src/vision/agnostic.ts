@@ -61,10 +61,11 @@ const SHOES = [LABEL.leftShoe, LABEL.rightShoe];
  * Where a garment may be painted on a person: 255, and 0 elsewhere, at the label map's size.
  *
  * `reference` is OOTDiffusion's `get_mask_location`: the old garment 10 pixels wider, neck and arms, without what is
- * fixed; of that the largest blob, without its holes, as a simplified polygon. So that single pixels of fixed labels at
- * its rim, and fixed parts that it encloses, are masked too; `protect` keeps them out. `generous` is a region that shows
- * nothing of the old garment's outline (its convex hull, and both arms down to the wrists), where hat, face, hands,
- * shoes, hair and bag stay out in every pixel.
+ * fixed; of that the largest blob, without its holes, as a simplified polygon. So single pixels of fixed labels at its
+ * rim, and fixed parts that it encloses, are masked too; `protect` keeps them out. (Where the polygon crosses itself the
+ * published masks have holes of some pixels; these have none.) `generous` is a region that shows nothing of the old
+ * garment's outline (its convex hull, and both arms down to the wrists), where hat, face, hands, shoes, hair and bag
+ * stay out in every pixel.
  * @param labels - 0…18 of LABEL; another size than 384x512 is worked on at that size, by nearest neighbours
  * @param pose - 18 key points in pixels of 384x512, missing ones at (0, 0); undefined: the parsed arms serve
  * @throws InputError for labels or key points that are none, and when nothing of the picture would be kept
@@ -74,6 +75,9 @@ export function agnosticMask(labels: GrayImage, pose: Pose | undefined, options:
   const { category, mode = "reference", grow = 0, protect = {} } = options;
   checkLabels(labels);
   checkPose(pose);
+  // Key points alone would still draw arms: somebody's, on another picture.
+  if (labels.data.every((label) => label === LABEL.background))
+    throw new EmptyMaskError("mask", "nothing to paint: the label map shows no person");
   if (!Number.isFinite(grow) || grow < 0) throw new InputError("mask", `cannot grow by ${grow} pixels`);
   const small = sized(labels, MASK_WIDTH, MASK_HEIGHT);
   const armWidth = options.model === "hd" ? 60 : 45;
