@@ -18,7 +18,12 @@ export interface Window {
   readonly bottom: number;
 }
 
-const whole = ({ width, height }: { readonly width: number; readonly height: number }): Window => ({
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+const whole = ({ width, height }: Size): Window => ({
   left: 0,
   top: 0,
   right: width,
@@ -27,7 +32,7 @@ const whole = ({ width, height }: { readonly width: number; readonly height: num
 
 /**
  * Shrinks a picture as OpenCV's INTER_AREA: each pixel is the mean of the rectangle it covers, rounded to the nearest
- * byte, halves to even.
+ * byte, halves to even (but up where both sides become exactly half as long).
  * @param image colour or grey; the result is of the same kind
  * @throws ShapeError for a size that is no positive integer or larger than the picture's
  */
@@ -40,12 +45,14 @@ export function resizeArea<T extends RgbImage | GrayImage>(image: T, width: numb
   const [columns, rows] = [cells(image.width, width), cells(image.height, height)];
   const result = new Uint8ClampedArray(width * height * channels); // rounds halves to even
   const sums = new Float32Array(width * channels);
+  const halved = image.width === 2 * width && image.height === 2 * height;
   for (const [y, cell] of rows.entries()) {
     sums.fill(0);
     for (const [k, share] of cell.shares.entries()) {
       const row = image.data.subarray((cell.first + k) * image.width * channels);
       addRow(sums, row, columns, channels, share);
     }
+    if (halved) for (let i = 0; i < sums.length; i++) sums[i] = Math.floor(sums[i]! + 0.5);
     result.set(sums, y * sums.length);
   }
   return { width, height, data: new Uint8Array(result.buffer) } as T;
@@ -90,7 +97,7 @@ function cells(inSize: number, outSize: number): Cell[] {
 const TAPS = 8;
 
 /** For each output position 8 weights, and the input position of the first (which may lie outside: edges repeat). */
-interface Taps {
+export interface Taps {
   readonly first: Int32Array;
   readonly weights: Float32Array;
 }
@@ -120,6 +127,22 @@ function lanczos(d: number): number {
 
 const clampTo = (size: number, i: number) => (i < 0 ? 0 : i < size ? i : size - 1);
 
+/** How Lanczos-4 enlarges planes of one size to another. */
+export interface Lattice {
+  readonly from: Size;
+  readonly to: Size;
+  readonly columns: Taps;
+  readonly rows: Taps;
+}
+
+/** @throws ShapeError for a size that is no positive integer */
+export function lanczosLattice(from: Size, to: Size): Lattice {
+  for (const { width, height } of [from, to])
+    if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
+      throw new ShapeError("resizeLanczos4", `${width}x${height} is not a size`);
+  return { from, to, columns: lanczosTaps(from.width, to.width), rows: lanczosTaps(from.height, to.height) };
+}
+
 /** A plane that is enlarged as OpenCV's INTER_LANCZOS4 does it in float32, wherever it is asked for. */
 export class Enlarged {
   readonly #source: Plane;
@@ -128,17 +151,19 @@ export class Enlarged {
   readonly width: number;
   readonly height: number;
 
-  /** @throws ShapeError for a size that is no positive integer, or data that do not fill the plane */
-  constructor(source: Plane, width: number, height: number) {
-    if (source.data.length !== source.width * source.height)
-      throw new ShapeError("resizeLanczos4", `${source.data.length} numbers for ${source.width}x${source.height}`);
-    if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
-      throw new ShapeError("resizeLanczos4", `${width}x${height} is not a size`);
+  /** @throws ShapeError for a plane of another size than the lattice's, or data that do not fill it */
+  constructor(source: Plane, { from, to, columns, rows }: Lattice) {
+    const { width, height, data } = source;
+    if (width !== from.width || height !== from.height || data.length !== width * height)
+      throw new ShapeError(
+        "resizeLanczos4",
+        `${data.length} numbers of ${width}x${height} for ${from.width}x${from.height}`,
+      );
     this.#source = source;
-    this.#columns = lanczosTaps(source.width, width);
-    this.#rows = lanczosTaps(source.height, height);
-    this.width = width;
-    this.height = height;
+    this.#columns = columns;
+    this.#rows = rows;
+    this.width = to.width;
+    this.height = to.height;
   }
 
   /** One number: the same as `render` computes. */
@@ -167,15 +192,15 @@ export class Enlarged {
     const { width, height } = this;
     const data = new Float32Array(width * height);
     const wide = this.#widen(left, top, right, bottom);
-    const sums = new Float32Array(right - left);
+    const rows = new Int32Array(TAPS);
     for (let y = top; y < bottom; y++) {
-      sums.fill(0);
-      for (let k = 0; k < TAPS; k++) {
-        const weight = this.#rows.weights[y * TAPS + k]!;
-        const from = clampTo(this.#source.height, this.#rows.first[y]! + k) * width + left;
-        for (let x = 0; x < sums.length; x++) sums[x] = sums[x]! + Math.fround(weight * wide[from + x]!);
+      for (let k = 0; k < TAPS; k++) rows[k] = clampTo(this.#source.height, this.#rows.first[y]! + k) * width;
+      const weights = this.#rows.weights.subarray(y * TAPS, (y + 1) * TAPS);
+      for (let x = left, to = y * width + left; x < right; x++, to++) {
+        let sum = 0;
+        for (let k = 0; k < TAPS; k++) sum = Math.fround(sum + Math.fround(weights[k]! * wide[rows[k]! + x]!));
+        data[to] = sum;
       }
-      data.set(sums, y * width + left);
     }
     return { width, height, data };
   }
@@ -195,7 +220,7 @@ export class Enlarged {
 
 /** Enlarges (or shrinks, without antialiasing) as OpenCV's INTER_LANCZOS4 does in float32. @throws ShapeError */
 export const resizeLanczos4 = (plane: Plane, width: number, height: number): Plane =>
-  new Enlarged(plane, width, height).render();
+  new Enlarged(plane, lanczosLattice(plane, { width, height })).render();
 
 /** How far the filter reaches: SciPy cuts it off at four sigmas. */
 export const gaussianRadius = (sigma: number): number => Math.trunc(4 * sigma + 0.5);
@@ -213,23 +238,24 @@ export function gaussianFilter(plane: Plane, sigma: number, window: Window = who
   const radius = gaussianRadius(sigma);
   const weights = gaussianWeights(sigma, radius);
   const [from, to] = [Math.max(0, window.left - radius), Math.min(width, window.right + radius)];
-  const smooth = new Float64Array(width * height);
-  const line = new Float64Array(width);
+  const line = new Float64Array(width + 2 * radius); // with its mirrored ends
+  const inner = line.subarray(radius, radius + width);
   const result = new Float64Array(width * height);
-  const columns = Int32Array.from({ length: width + 2 * radius }, (_, i) => mirror(i - radius, width));
   for (let y = window.top; y < window.bottom; y++) {
-    for (let x = from; x < to; x++) line[x] = data[y * width + x]! * weights[0]!;
+    for (let x = from; x < to; x++) inner[x] = data[y * width + x]! * weights[0]!;
     for (let d = radius; d > 0; d--) {
       const weight = weights[d]!;
       const [above, below] = [mirror(y - d, height) * width, mirror(y + d, height) * width];
-      for (let x = from; x < to; x++) line[x] = line[x]! + (data[above + x]! + data[below + x]!) * weight;
+      for (let x = from; x < to; x++) inner[x] = inner[x]! + (data[above + x]! + data[below + x]!) * weight;
     }
-    smooth.set(line.subarray(from, to), y * width + from);
-    const row = smooth.subarray(y * width, (y + 1) * width);
+    for (let d = 1; d <= radius; d++) {
+      line[radius - d] = inner[mirror(-d, width)]!;
+      line[radius + width - 1 + d] = inner[mirror(width - 1 + d, width)]!;
+    }
     for (let x = window.left; x < window.right; x++) {
-      let sum = row[x]! * weights[0]!;
-      for (let d = radius; d > 0; d--)
-        sum += (row[columns[x + radius - d]!]! + row[columns[x + radius + d]!]!) * weights[d]!;
+      const at = x + radius;
+      let sum = line[at]! * weights[0]!;
+      for (let d = radius; d > 0; d--) sum += (line[at - d]! + line[at + d]!) * weights[d]!;
       result[y * width + x] = sum;
     }
   }

@@ -18,19 +18,18 @@ const MOST = 128;
 /**
  * Local maxima above 0.1 of a joint's smoothed heat map, row by row from the top.
  * @param map the joint's heat, enlarged to the picture's size where it is asked for, made from `source`
- * @param merge one peak, its middle, for a plateau of equal heights, instead of each of its pixels
+ * @param merge one peak for a plateau or a summit with ripples, instead of one for each ripple and each pixel of a plateau
  */
 export function findPeaks(source: Plane, map: Enlarged, merge: boolean): Peak[] {
-  const active = activeWindow(source, map);
-  if (!active) return [];
+  const possible = activeWindow(source, map);
+  if (!possible) return [];
   const reach = gaussianRadius(SIGMA);
   const { width } = map;
-  const exact = map.render(grow(active, 2 * reach + 1, map)).data;
-  const { data: smooth } = gaussianFilter(
-    { ...map, width, height: map.height, data: exact },
-    SIGMA,
-    grow(active, reach + 1, map),
-  );
+  const exact = map.render(grow(possible, 2 * reach + 1, map));
+  const active = highWindow(exact, possible); // a mean is above the threshold only within reach of a pixel that is
+  if (!active) return [];
+  const smoothed = gaussianFilter(exact, SIGMA, grow(active, reach + 1, map));
+  const smooth = smoothed.data;
   const searched = grow(active, reach, map);
   const found: number[] = [];
   for (let y = searched.top; y < searched.bottom; y++)
@@ -44,30 +43,67 @@ export function findPeaks(source: Plane, map: Enlarged, merge: boolean): Peak[] 
       const below = y < map.height - 1 ? smooth[at + width]! : 0;
       if (height >= left && height >= right && height >= above && height >= below) found.push(at);
     }
-  const kept = merge ? middles(found, width) : found;
-  return highest(kept.map((at) => ({ x: at % width, y: Math.floor(at / width), score: exact[at]! })));
+  const kept = merge ? summits(found, smoothed) : found;
+  return highest(kept.map((at) => ({ x: at % width, y: Math.floor(at / width), score: exact.data[at]! })));
 }
 
 /** Everything outside is certainly at or below the threshold, so that nothing else needs to be computed. */
-function activeWindow({ width, height, data }: Plane, map: Enlarged): Window | undefined {
-  let [left, top, right, bottom] = [width, height, -1, -1];
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      if (!(Math.abs(data[y * width + x]!) > THRESHOLD / GAIN)) continue;
-      [left, right] = [Math.min(left, x), Math.max(right, x)];
-      [top, bottom] = [Math.min(top, y), y];
+function activeWindow(source: Plane, map: Enlarged): Window | undefined {
+  const { columns, rows, low, high } = blockRanges(source);
+  let window: Window | undefined;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      let [least, most] = [Infinity, -Infinity]; // of all that the enlargement reads for a pixel of this block
+      for (let y = Math.max(0, row - 1); y <= Math.min(rows - 1, row + 1); y++)
+        for (let x = Math.max(0, column - 1); x <= Math.min(columns - 1, column + 1); x++) {
+          least = Math.min(least, low[y * columns + x]!);
+          most = Math.max(most, high[y * columns + x]!);
+        }
+      // weights sum to 1, so a result differs from any middle value by at most their magnitudes times the distance
+      if ((most + least + GAIN * (most - least)) / 2 > THRESHOLD)
+        window = include(window, { left: column, top: row, right: column + 1, bottom: row + 1 });
     }
-  if (right < 0) return undefined;
-  const [sx, sy] = [map.width / width, map.height / height];
-  const taps = 5; // eight taps reach four pixels from the position, which lies within one of the pixel
-  const window = {
-    left: (left - taps) * sx,
-    top: (top - taps) * sy,
-    right: (right + 1 + taps) * sx,
-    bottom: (bottom + 1 + taps) * sy,
-  };
-  return grow(window, 0, map);
+  if (!window) return undefined;
+  const [sx, sy] = [(map.width / source.width) * BLOCK, (map.height / source.height) * BLOCK];
+  const { left, top, right, bottom } = window;
+  return grow({ left: left * sx, top: top * sy, right: right * sx, bottom: bottom * sy }, 1, map);
 }
+
+const BLOCK = 8; // more than the four pixels that Lanczos-4 reaches
+
+/** Least and greatest number in each block of 8x8. */
+function blockRanges({ width, height, data }: Plane) {
+  const [columns, rows] = [Math.ceil(width / BLOCK), Math.ceil(height / BLOCK)];
+  const low = new Float32Array(columns * rows).fill(Infinity);
+  const high = new Float32Array(columns * rows).fill(-Infinity);
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++, at++) {
+      const block = (y >> 3) * columns + (x >> 3);
+      if (data[at]! < low[block]!) low[block] = data[at]!;
+      if (data[at]! > high[block]!) high[block] = data[at]!;
+    }
+  return { columns, rows, low, high };
+}
+
+/** The smallest window around the pixels of `within` that are above the threshold. */
+function highWindow({ width, data }: Plane, within: Window): Window | undefined {
+  let window: Window | undefined;
+  for (let y = within.top; y < within.bottom; y++) {
+    const row = data.subarray(y * width + within.left, y * width + within.right);
+    const first = row.findIndex((value) => value > THRESHOLD);
+    if (first < 0) continue;
+    const last = row.findLastIndex((value) => value > THRESHOLD);
+    window = include(window, { left: within.left + first, top: y, right: within.left + last + 1, bottom: y + 1 });
+  }
+  return window;
+}
+
+const include = (window: Window | undefined, { left, top, right, bottom }: Window): Window => ({
+  left: Math.min(window?.left ?? left, left),
+  top: Math.min(window?.top ?? top, top),
+  right: Math.max(window?.right ?? right, right),
+  bottom: Math.max(window?.bottom ?? bottom, bottom),
+});
 
 const grow = ({ left, top, right, bottom }: Window, by: number, { width, height }: Enlarged): Window => ({
   left: Math.max(0, Math.floor(left) - by),
@@ -76,31 +112,44 @@ const grow = ({ left, top, right, bottom }: Window, by: number, { width, height 
   bottom: Math.min(height, Math.ceil(bottom) + by),
 });
 
-/** Of each group of touching pixels the one nearest to the group's centre of gravity. */
-function middles(pixels: readonly number[], width: number): number[] {
-  const left = new Set(pixels);
+/**
+ * One pixel for each summit. Peaks that are connected to a higher one, or one as high, above four fifths of its height
+ * are ripples of the same summit, which then lies at the centre of that region.
+ */
+function summits(peaks: readonly number[], { width, data }: Plane): number[] {
+  const taken = new Uint8Array(data.length);
+  const isPeak = new Set(peaks);
   const result: number[] = [];
-  for (const start of pixels) {
-    if (!left.delete(start)) continue;
-    const group = [start];
-    for (const at of group)
-      for (const step of [-1, 1, -width, width, -width - 1, -width + 1, width - 1, width + 1]) {
-        const wraps = Math.abs((at % width) - ((at + step) % width)) > 1;
-        if (!wraps && left.delete(at + step)) group.push(at + step);
+  for (const peak of [...peaks].sort((a, b) => data[b]! - data[a]!)) {
+    if (taken[peak]) continue;
+    const level = 0.8 * data[peak]!;
+    const region = [peak];
+    taken[peak] = 1;
+    let ripples = 0;
+    for (const at of region) {
+      if (isPeak.has(at)) ripples++;
+      const x = at % width;
+      const near = [at - width, at + width, x > 0 ? at - 1 : -1, x < width - 1 ? at + 1 : -1];
+      for (const next of near) {
+        if (!(data[next]! >= level) || taken[next]) continue; // undefined outside
+        taken[next] = 1;
+        region.push(next);
       }
-    result.push(group.length === 1 ? start : middle(group, width));
+    }
+    result.push(ripples === 1 ? peak : centre(region, width));
   }
   return result.sort((a, b) => a - b);
 }
 
-function middle(group: readonly number[], width: number): number {
+/** The pixel of a region that is nearest to its centre of gravity. */
+function centre(region: readonly number[], width: number): number {
   let [x, y] = [0, 0];
-  for (const at of group) {
-    x += (at % width) / group.length;
-    y += Math.floor(at / width) / group.length;
+  for (const at of region) {
+    x += (at % width) / region.length;
+    y += Math.floor(at / width) / region.length;
   }
   const distance = (at: number) => ((at % width) - x) ** 2 + (Math.floor(at / width) - y) ** 2;
-  return group.reduce((best, at) => (distance(at) < distance(best) ? at : best));
+  return region.reduce((best, at) => (distance(at) < distance(best) ? at : best));
 }
 
 /** At most `MOST` peaks, in their old order. */

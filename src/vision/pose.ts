@@ -1,5 +1,5 @@
 import { NonFiniteError, NoPersonError, ShapeError } from "../util/errors.ts";
-import { Enlarged, resizeArea, type Plane } from "./filters.ts";
+import { Enlarged, lanczosLattice, resizeArea, type Plane } from "./filters.ts";
 import type { RgbImage } from "./image.ts";
 import { findPeaks } from "./peaks.ts";
 import { assemblePeople, JOINTS, type Candidate, type Figure } from "./people.ts";
@@ -90,12 +90,13 @@ export interface PoseOptions {
  */
 export function decodePose({ paf, heat }: PoseMaps, { compat = false }: PoseOptions = {}): FoundPose {
   const maps = { paf: planes("paf", paf, FIELDS), heat: planes("heat", heat, HEATS) };
+  const lattice = lanczosLattice(INNER, { width: POSE_WIDTH, height: POSE_HEIGHT });
   const candidates: Candidate[] = [];
   for (const [joint, plane] of maps.heat.slice(0, JOINTS).entries()) {
-    const peaks = findPeaks(plane, new Enlarged(plane, POSE_WIDTH, POSE_HEIGHT), !compat);
+    const peaks = findPeaks(plane, new Enlarged(plane, lattice), !compat);
     for (const peak of peaks) candidates.push({ ...peak, joint });
   }
-  const fields = maps.paf.map((plane) => new Enlarged(plane, POSE_WIDTH, POSE_HEIGHT));
+  const fields = maps.paf.map((plane) => new Enlarged(plane, lattice));
   const figures = assemblePeople(candidates, fields, !compat);
   const first = figures[0];
   if (!first) throw new NoPersonError("pose", "no person was found in the picture");
@@ -111,9 +112,10 @@ function planes(what: string, map: Float32Array, channels: number): Plane[] {
   if (map.length !== width * height * channels)
     throw new ShapeError("pose", `${what} has ${map.length} numbers, not [${height}, ${width}, ${channels}]`);
   if (!map.every(Number.isFinite)) throw new NonFiniteError("pose", `${what} holds NaN or infinite numbers`);
+  const lattice = lanczosLattice({ width, height }, INPUT);
   return Array.from({ length: channels }, (_, c) => {
     const data = Float32Array.from({ length: width * height }, (_, i) => map[i * channels + c]!);
-    const wide = new Enlarged({ width, height, data }, INPUT.width, INPUT.height).render();
+    const wide = new Enlarged({ width, height, data }, lattice).render();
     return { ...INNER, data: cropped(wide) };
   });
 }

@@ -1,5 +1,3 @@
-import type { PoseMaps } from "../../src/vision/pose.ts";
-
 // Heat maps and fields as the body network would return them for drawn figures.
 
 type Point = readonly [x: number, y: number];
