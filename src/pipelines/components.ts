@@ -90,11 +90,16 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
 /** A JSON file of the folder. @throws InputError that names the file when it is missing or is not JSON. */
 export async function json(folder: Folder, path: string): Promise<Record<string, unknown>> {
   if (!(await folder.has(path))) throw new InputError(folder.name, `${path} is missing`);
+  const text = await folder.text(path);
+  let value: unknown;
   try {
-    return JSON.parse(await folder.text(path)) as Record<string, unknown>;
+    value = JSON.parse(text);
   } catch (error) {
     throw new InputError(folder.name, `${path} is not JSON: ${(error as Error).message}`);
   }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new InputError(folder.name, `${path} holds no JSON object`);
+  return value as Record<string, unknown>;
 }
 
 async function loadTokenizer(folder: Folder, base: string): Promise<Tokenizer> {

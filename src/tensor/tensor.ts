@@ -109,6 +109,7 @@ export class Tensor {
     const [out = 0, inputs = 0] = this.shape;
     if (count(this.shape) !== out * inputs)
       throw new ShapeError("asMatrix", `${show(this.shape)} is not [out, in, 1, 1]`);
+    void this.view;
     return new Tensor(this.device, this.#storage, [out, inputs], this.dtype, this.packed);
   }
 

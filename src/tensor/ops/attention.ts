@@ -1,7 +1,7 @@
 import { attention } from "../../kernels/attention.ts";
 import { ranges } from "../../kernels/bands.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
-import { show } from "../../util/shape.ts";
+import { sameShape, show } from "../../util/shape.ts";
 import { floatType, shapeError } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 import { mul } from "./binary.ts";
@@ -48,6 +48,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     if (other.dtype !== q.dtype) throw new DTypeError(op, `q is ${q.dtype} and keys or values are ${other.dtype}`);
   }
   if (k.shape[1] !== v.shape[1] || k.shape[0] !== v.shape[0]) throw shapeError(op, "k and v differ", k.shape, v.shape);
+  if (more && !sameShape(more.k.shape, more.v.shape))
+    throw shapeError(op, "more.k and more.v differ", more.k.shape, more.v.shape);
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   return q.device.scope(() => {
     const keys = joined(k, more?.k, n);
