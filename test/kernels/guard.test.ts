@@ -233,8 +233,11 @@ describe.each(settings)("$name", (setting) => {
     const [view] = outputs as [View];
     const end = around + vectors(view.bytes);
     const whole = new Uint8Array(await gpu.read({ buffer: view.buffer, offset: 0, bytes: end + around }));
-    await gpu.checkGuards();
-    for (const { buffer, offset, bytes } of views) gpu.release({ buffer, offset, bytes });
+    try {
+      await gpu.checkGuards();
+    } finally {
+      for (const used of views) gpu.release(used); // or a failure would be every later test's, too
+    }
     const outside = [...whole.subarray(0, around), ...whole.subarray(end)];
     expect(outside.findIndex((byte) => byte !== PATTERN)).toBe(-1);
     return whole.slice(around, around + view.bytes);

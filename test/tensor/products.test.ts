@@ -163,6 +163,17 @@ describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain"]))("$n
     }
   });
 
+  test("a NaN in the first pixel stays under the windows that see it, padding multiplies nothing", async () => {
+    const shape = { n: 1, h: 5, w: 7, inputs: 4, outputs: 8, kernel: [3, 3], pad: [1, 1, 1, 1] } as const;
+    const [x, weight] = [numbers(elem, 1, 140), numbers(elem, 2, 288)];
+    x.fill(NaN, 0, 4);
+    const exact = conv2d(x, weight, shape);
+    const y = await run(gpu, () => ops.conv2d(tensor(x, [1, 5, 7, 4]), tensor(weight, [8, 4, 3, 3]), { padding: 1 }));
+    const finite = (values: ArrayLike<number>) => Array.from(values, Number.isFinite);
+    expect(finite(y)).toEqual(finite(exact));
+    expect(finite(y).filter((is) => !is).length).toBe(4 * 8);
+  });
+
   test("values near the end of float16's range are summed in float32", async () => {
     const [m, n, k] = [9, 8, 64];
     // every term is near 6e4 · 6e4, far beyond float16; the sum cancels to small numbers
