@@ -16,10 +16,24 @@ export interface Contour {
 const DX = [1, 1, 0, -1, -1, -1, 0, 1] as const;
 const DY = [0, -1, -1, -1, 0, 1, 1, 1] as const;
 
-/** Marks of the border follower on pixels of the mask. */
-const FRESH = 1;
-const SEEN = 2;
-const SEEN_RIGHT = -2; // and the pixel to its right was found empty: no hole's border begins there again
+/** Marks of the border follower on pixels. */
+const SEEN = 1;
+const SEEN_RIGHT = 2; // and the pixel to its right was found another: no hole's border begins there again
+
+/** What borders are followed on: a value by pixel within a frame of zeros, which spares comparisons with the edge. */
+export interface Field {
+  readonly stride: number;
+  readonly values: Uint8Array;
+  readonly marks: Uint8Array;
+}
+
+/** A picture as a field without marks. */
+export function fieldOf({ width, height, data }: GrayImage): Field {
+  const stride = width + 2;
+  const values = new Uint8Array(stride * (height + 2));
+  for (let y = 0; y < height; y++) values.set(data.subarray(y * width, (y + 1) * width), (y + 1) * stride + 1);
+  return { stride, values, marks: new Uint8Array(values.length) };
+}
 
 /**
  * Every border of a mask as `findContours(RETR_CCOMP, CHAIN_APPROX_TC89_L1)` of OpenCV 4.7 finds and simplifies it
@@ -29,32 +43,35 @@ const SEEN_RIGHT = -2; // and the pixel to its right was found empty: no hole's 
  * @param simplify - false: every pixel of the border
  */
 export function findContours({ width, height, data }: GrayImage, { simplify = true } = {}): Contour[] {
-  const stride = width + 2; // an empty frame spares every comparison with the edge
-  const marks = new Int8Array(stride * (height + 2));
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) if (data[y * width + x] !== 0) marks[(y + 1) * stride + x + 1] = FRESH;
+  const field = fieldOf({ width, height, data: data.map((value) => (value === 0 ? 0 : 1)) });
+  const { stride, values, marks } = field;
   const found: Contour[] = [];
   for (let y = 1; y <= height; y++) {
-    for (let x = 1, before = 0; x < stride; x++) {
-      const mark = marks[y * stride + x]!;
-      const hole = mark === 0 && before > 0;
-      if (hole || (mark === FRESH && before === 0)) {
-        const start = { x: x - 1 - (hole ? 1 : 0), y: y - 1 };
-        const codes = follow(marks, stride, y * stride + x - (hole ? 1 : 0), hole);
-        found.push({ points: simplify ? dominantPoints(trace(start, codes), codes) : trace(start, codes), hole });
-      }
-      before = marks[y * stride + x]!;
+    for (let x = 1; x < stride; x++) {
+      const at = y * stride + x;
+      const inside = values[at] !== 0;
+      if (inside === (values[at - 1] !== 0)) continue;
+      const begins = inside ? marks[at] === 0 : marks[at - 1] !== SEEN_RIGHT;
+      if (begins) found.push(contourFrom(field, inside ? at : at - 1, !inside, simplify));
     }
   }
   return found;
 }
 
+/** Follows and marks the border that begins at a pixel. */
+export function contourFrom(field: Field, start: number, hole: boolean, simplify: boolean): Contour {
+  const codes = follow(field, start, hole);
+  const pixels = trace({ x: (start % field.stride) - 1, y: Math.floor(start / field.stride) - 1 }, codes);
+  return { points: simplify ? dominantPoints(pixels, codes) : pixels, hole };
+}
+
 /** Follows one border from its first pixel and marks it. @returns its chain codes; none for a single pixel */
-function follow(marks: Int8Array, stride: number, start: number, hole: boolean): number[] {
+function follow({ stride, values, marks }: Field, start: number, hole: boolean): number[] {
   const step = DX.map((dx, code) => dx + DY[code]! * stride);
-  const first = hole ? 0 : 4; // towards the empty pixel that gave the border away
+  const own = values[start]!;
+  const first = hole ? 0 : 4; // towards the pixel that gave the border away
   let code = (first + 7) & 7;
-  while (code !== first && marks[start + step[code]!] === 0) code = (code + 7) & 7;
+  while (code !== first && values[start + step[code]!] !== own) code = (code + 7) & 7;
   if (code === first) {
     marks[start] = SEEN_RIGHT;
     return [];
@@ -64,11 +81,11 @@ function follow(marks: Int8Array, stride: number, start: number, hole: boolean):
   for (let at = start; ;) {
     const from = code;
     let turned = from + 1;
-    while (marks[at + step[turned & 7]!] === 0) turned++;
+    while (values[at + step[turned & 7]!] !== own) turned++;
     code = turned & 7;
-    // East was looked at and empty when the search went past code 0.
+    // East was looked at and found another when the search went past code 0.
     if (code - 1 >= 0 && code - 1 < from) marks[at] = SEEN_RIGHT;
-    else if (marks[at] === FRESH) marks[at] = SEEN;
+    else if (marks[at] === 0) marks[at] = SEEN;
     codes.push(code);
     const next = at + step[code]!;
     if (next === start && at === last) return codes;

@@ -1,0 +1,138 @@
+import { FormatError, NonFiniteError, ShapeError } from "../util/errors.ts";
+import { channelsOf, type GrayImage, type RgbImage } from "./image.ts";
+import { LABEL } from "./labels.ts";
+import { closeSmallHoles } from "./refine.ts";
+import { getAffineTransform, invertAffine, upsample, warpAffine, type Affine, type Pixels } from "./warp.ts";
+
+/** A network run by somebody else's runtime: onnxruntime-node's by `openOnnx`, onnxruntime-web's in a browser. */
+export interface OnnxSession {
+  /** The file's name, for messages. */
+  readonly name: string;
+  /** Runs the network on its one input. @returns its outputs in the order in which the file declares them */
+  run(input: Float32Array, shape: readonly number[]): Promise<readonly OnnxOutput[]>;
+  close(): Promise<void>;
+}
+
+export interface OnnxOutput {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** What the published parsing works on. */
+const WIDTH = 384;
+const HEIGHT = 512;
+
+/** One of the two networks: the side of its square input, and its classes. */
+interface Parser {
+  readonly side: number;
+  readonly classes: number;
+}
+const ATR: Parser = { side: 512, classes: 18 };
+const LIP: Parser = { side: 473, classes: 20 };
+const LIP_FACE = 13;
+
+// Of ImageNet, blue first, as the networks were trained.
+const MEAN = [0.406, 0.456, 0.485].map(Math.fround);
+const DEVIATION = [0.225, 0.224, 0.229].map(Math.fround);
+
+/** The networks' input for every byte, [3][256]. */
+const NORMALISED = MEAN.map((mean, c) =>
+  Float32Array.from({ length: 256 }, (_, byte) => Math.fround(Math.fround(byte / 255) - mean) / DEVIATION[c]!),
+);
+
+/**
+ * Labels of the parts of a person by the two networks of SCHP (P. Li et al., Self-Correction for Human Parsing, 2019) as
+ * the published try-on uses them: ATR's 18 classes with the small holes between clothes and arms closed, and as label
+ * 18 the neck, where ATR sees a face and LIP does not. Label names are in `LABEL`.
+ * @param image - 384x512
+ * @param lip - undefined: no neck is labelled, which the mask for lower_body does not need
+ * @returns labels 0…18, 384x512
+ * @throws ShapeError for a picture of another size
+ * @throws FormatError when a network's outputs are not those of a parser
+ * @throws NonFiniteError when a network computes what is no number
+ */
+export async function parsePerson(
+  image: RgbImage,
+  atr: OnnxSession,
+  lip: OnnxSession | undefined,
+): Promise<GrayImage> {
+  if (image.width !== WIDTH || image.height !== HEIGHT || channelsOf(image) !== 3)
+    throw new ShapeError(
+      "parsePerson",
+      `a colour picture of ${WIDTH}x${HEIGHT} is needed, this one is ${image.width}x${image.height}`,
+    );
+  const parts = closeSmallHoles(await labelsOf(image, atr, ATR));
+  if (lip === undefined) return parts;
+  const heads = await labelsOf(image, lip, LIP);
+  const data = parts.data.map((label, i) => (label === LABEL.face && heads.data[i] !== LIP_FACE ? LABEL.neck : label));
+  return { ...parts, data };
+}
+
+async function labelsOf(image: RgbImage, session: OnnxSession, parser: Parser): Promise<GrayImage> {
+  const { side } = parser;
+  const outputs = await session.run(parserInput(image, side), [1, 3, side, side]);
+  return classify(checkOutput(session.name, outputs, parser), side, image.width, image.height);
+}
+
+/** The picture on the network's square: its larger side fills it, the rest is black. */
+export function squareTransform(width: number, height: number, side: number): Affine {
+  const centre = { x: (width - 1) / 2, y: (height - 1) / 2 };
+  const extent = Math.max(width, height) - 1;
+  const middle = (side - 1) / 2;
+  return getAffineTransform(
+    [centre, { x: centre.x, y: centre.y - extent / 2 }, { x: centre.x - extent / 2, y: centre.y - extent / 2 }],
+    [
+      { x: middle, y: middle },
+      { x: middle, y: 0 },
+      { x: 0, y: 0 },
+    ],
+  );
+}
+
+/** A picture as a parser's input: on a square, normalised, planes of blue, green and red [1, 3, side, side]. */
+export function parserInput(image: RgbImage, side: number): Float32Array {
+  const square = warpAffine(image, squareTransform(image.width, image.height, side), side, side);
+  const area = side * side;
+  const input = new Float32Array(3 * area);
+  for (let i = 0; i < area; i++)
+    for (let c = 0; c < 3; c++) input[c * area + i] = NORMALISED[c]![square.data[3 * i + 2 - c]!]!;
+  return input;
+}
+
+/** The fused logits, which are the second output. */
+function checkOutput(name: string, outputs: readonly OnnxOutput[], { classes, side }: Parser): OnnxOutput {
+  const fused = outputs[1];
+  if (!fused) throw new FormatError(name, `the network has ${outputs.length} output, a parser's logits are the second`);
+  const [batch, channels, height, width] = fused.shape;
+  const sound = fused.shape.length === 4 && batch === 1 && channels === classes && height! > 0 && width! > 0;
+  if (!sound || fused.data.length !== classes * height! * width!)
+    throw new FormatError(
+      name,
+      `the second output is [${fused.shape.join(", ")}], of a parser with ${classes} classes on ${side}x${side} it is [1, ${classes}, h, w]`,
+    );
+  const wrong = fused.data.findIndex(Number.isNaN);
+  if (wrong >= 0) throw new NonFiniteError(name, `number ${wrong} of ${fused.data.length} of its output is NaN`);
+  return fused;
+}
+
+/** The class with the largest logit for every pixel of the picture; of several the first. */
+export function classify({ data, shape }: OnnxOutput, side: number, width: number, height: number): GrayImage {
+  const [, classes = 0, rows = 0, columns = 0] = shape;
+  const back = invertAffine(squareTransform(width, height, side));
+  const labels = new Uint8Array(width * height);
+  const best = new Float32Array(width * height).fill(-Infinity);
+  for (let c = 0; c < classes; c++) {
+    const plane: Pixels<Float32Array> = {
+      width: columns,
+      height: rows,
+      data: data.subarray(c * rows * columns, (c + 1) * rows * columns),
+    };
+    const logits = warpAffine(upsample(plane, side, side), back, width, height).data;
+    for (let i = 0; i < logits.length; i++)
+      if (logits[i]! > best[i]!) {
+        best[i] = logits[i]!;
+        labels[i] = c;
+      }
+  }
+  return { width, height, data: labels };
+}

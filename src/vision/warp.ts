@@ -1,0 +1,173 @@
+import { ShapeError } from "../util/errors.ts";
+import type { Point } from "./contours.ts";
+
+/** x' = m0·x + m1·y + m2, y' = m3·x + m4·y + m5. */
+export type Affine = readonly [m0: number, m1: number, m2: number, m3: number, m4: number, m5: number];
+
+type Corners = readonly [Point, Point, Point];
+
+/** Rows of interleaved channels from the top. */
+export interface Pixels<T extends Uint8Array | Float32Array> {
+  readonly width: number;
+  readonly height: number;
+  readonly data: T;
+}
+
+/** The transform that moves three points onto three others, by Cramer's rule. @throws ShapeError when they lie on a line */
+export function getAffineTransform([a, b, c]: Corners, to: Corners): Affine {
+  const [bx, by, cx, cy] = [b.x - a.x, b.y - a.y, c.x - a.x, c.y - a.y];
+  const area = bx * cy - cx * by;
+  if (area === 0) throw new ShapeError("getAffineTransform", "the three points lie on a line");
+  const row = (u: number, v: number, w: number) => {
+    const alongX = ((v - u) * cy - (w - u) * by) / area;
+    const alongY = ((w - u) * bx - (v - u) * cx) / area;
+    return [alongX, alongY, u - alongX * a.x - alongY * a.y] as const;
+  };
+  const [p, q, r] = to;
+  return [...row(p.x, q.x, r.x), ...row(p.y, q.y, r.y)];
+}
+
+/** The way back, in OpenCV's order of operations. @throws ShapeError when there is none */
+export function invertAffine([m0, m1, m2, m3, m4, m5]: Affine): Affine {
+  const determinant = m0 * m4 - m1 * m3;
+  if (determinant === 0) throw new ShapeError("invertAffine", "the transform has no inverse");
+  const scale = 1 / determinant;
+  const [a, b, c, d] = [m4 * scale, -m1 * scale, -m3 * scale, m0 * scale];
+  return [a, b, -a * m2 - b * m5, c, d, -c * m2 - d * m5];
+}
+
+// Positions have 10 fractional bits while they are summed, of which 5 are kept: weights come in steps of 1/32.
+const SUM_BITS = 10;
+const KEPT_BITS = 5;
+const STEPS = 1 << KEPT_BITS;
+const HALF_STEP = 1 << (SUM_BITS - KEPT_BITS - 1);
+
+/** To the nearest integer, halves to the even one. */
+function roundEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+}
+
+/** OpenCV's fixed-point positions: where pixel (x, y) of the result comes from is `columns[x] + rows[y]`, per axis. */
+function positions([m0, m1, m2, m3, m4, m5]: Affine, width: number, height: number) {
+  const scale = 1 << SUM_BITS;
+  return {
+    columnX: Int32Array.from({ length: width }, (_, x) => roundEven(m0 * x * scale)),
+    columnY: Int32Array.from({ length: width }, (_, x) => roundEven(m3 * x * scale)),
+    rowX: Int32Array.from({ length: height }, (_, y) => roundEven((m1 * y + m2) * scale) + HALF_STEP),
+    rowY: Int32Array.from({ length: height }, (_, y) => roundEven((m4 * y + m5) * scale) + HALF_STEP),
+  };
+}
+
+/**
+ * Moves a picture by an affine transform as OpenCV 4.7's `warpAffine` does, bit for bit: bilinear, with positions in
+ * 1/32 pixel, zeros outside the picture.
+ * @param image - bytes, or float32; 1 to 4 channels
+ * @param transform - from the picture to the result
+ */
+export function warpAffine<T extends Uint8Array | Float32Array>(
+  image: Pixels<T>,
+  transform: Affine,
+  width: number,
+  height: number,
+): Pixels<T> {
+  const channels = image.data.length / (image.width * image.height);
+  if (!Number.isInteger(channels) || channels < 1 || channels > 4)
+    throw new ShapeError("warpAffine", `${image.data.length} numbers for ${image.width}x${image.height} pixels`);
+  const bytes = image.data instanceof Uint8Array;
+  const data = (bytes ? new Uint8Array(width * height * channels) : new Float32Array(width * height * channels)) as T;
+  const blend = bytes ? blendBytes : blendFloats;
+  const { columnX, columnY, rowX, rowY } = positions(invertAffine(transform), width, height);
+  const drop = SUM_BITS - KEPT_BITS;
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [fineX, fineY] = [(columnX[x]! + rowX[y]!) >> drop, (columnY[x]! + rowY[y]!) >> drop];
+      const tap = taps(image.width, image.height, fineX >> KEPT_BITS, fineY >> KEPT_BITS);
+      for (let c = 0; c < channels; c++, at++)
+        data[at] = blend(image.data, channels, c, tap, fineX & (STEPS - 1), fineY & (STEPS - 1));
+    }
+  return { width, height, data };
+}
+
+const OUTSIDE = -1;
+
+// One set of taps is in use at a time; making four numbers a pixel would cost more than the arithmetic.
+const places = new Int32Array(4);
+
+/** The four pixels around a position, OUTSIDE where there is none. */
+function taps(width: number, height: number, x: number, y: number): Int32Array {
+  const [left, right] = [x >= 0 && x < width, x >= -1 && x < width - 1];
+  const [above, below] = [y >= 0 && y < height, y >= -1 && y < height - 1];
+  const at = y * width + x;
+  places[0] = above && left ? at : OUTSIDE;
+  places[1] = above && right ? at + 1 : OUTSIDE;
+  places[2] = below && left ? at + width : OUTSIDE;
+  places[3] = below && right ? at + width + 1 : OUTSIDE;
+  return places;
+}
+
+type Blend = (from: ArrayLike<number>, channels: number, c: number, tap: Int32Array, fx: number, fy: number) => number;
+
+const value = (from: ArrayLike<number>, channels: number, c: number, at: number) =>
+  at === OUTSIDE ? 0 : from[at * channels + c]!;
+
+/** Weights with 15 fractional bits, rounded once. */
+const blendBytes: Blend = (from, channels, c, tap, fx, fy) => {
+  const sum =
+    (STEPS - fx) * (STEPS - fy) * value(from, channels, c, tap[0]!) +
+    fx * (STEPS - fy) * value(from, channels, c, tap[1]!) +
+    (STEPS - fx) * fy * value(from, channels, c, tap[2]!) +
+    fx * fy * value(from, channels, c, tap[3]!);
+  return (sum * 32 + (1 << 14)) >> 15;
+};
+
+/** float32 products and sums, from the top left to the bottom right. */
+const blendFloats: Blend = (from, channels, c, tap, fx, fy) => {
+  const unit = STEPS * STEPS;
+  const { fround } = Math;
+  let sum = fround(value(from, channels, c, tap[0]!) * (((STEPS - fx) * (STEPS - fy)) / unit));
+  sum = fround(sum + fround(value(from, channels, c, tap[1]!) * ((fx * (STEPS - fy)) / unit)));
+  sum = fround(sum + fround(value(from, channels, c, tap[2]!) * (((STEPS - fx) * fy) / unit)));
+  return fround(sum + fround(value(from, channels, c, tap[3]!) * ((fx * fy) / unit)));
+};
+
+/** For each output position along one axis: the input below it, and the share of the next one. */
+function corners(from: number, to: number) {
+  const scale = to > 1 ? Math.fround((from - 1) / (to - 1)) : 0;
+  const low = new Int32Array(to);
+  const share = new Float32Array(to);
+  for (let i = 0; i < to; i++) {
+    const at = Math.fround(scale * i);
+    low[i] = Math.min(Math.floor(at), from - 1);
+    share[i] = Math.min(Math.max(at - low[i]!, 0), 1);
+  }
+  return { low, share };
+}
+
+/**
+ * One channel of float32 enlarged bilinearly with its corner pixels on the corners: PyTorch's
+ * `interpolate(mode="bilinear", align_corners=True)`.
+ */
+export function upsample(plane: Pixels<Float32Array>, width: number, height: number): Pixels<Float32Array> {
+  const columns = corners(plane.width, width);
+  const rows = corners(plane.height, height);
+  const data = new Float32Array(width * height);
+  const { fround } = Math;
+  const wide = new Float32Array(plane.height * width); // rows first: each is used by several rows of the result
+  for (let y = 0, at = 0; y < plane.height; y++)
+    for (let x = 0; x < width; x++, at++) {
+      const low = y * plane.width + columns.low[x]!;
+      const next = columns.low[x]! + 1 < plane.width ? low + 1 : low;
+      const share = columns.share[x]!;
+      wide[at] = fround(plane.data[low]! * fround(1 - share)) + fround(plane.data[next]! * share);
+    }
+  for (let y = 0, at = 0; y < height; y++) {
+    const low = rows.low[y]! * width;
+    const next = rows.low[y]! + 1 < plane.height ? low + width : low;
+    const share = rows.share[y]!;
+    const rest = fround(1 - share);
+    for (let x = 0; x < width; x++, at++) data[at] = fround(wide[low + x]! * rest) + fround(wide[next + x]! * share);
+  }
+  return { width, height, data };
+}
