@@ -143,7 +143,7 @@ export function lanczosLattice(from: Size, to: Size): Lattice {
   return { from, to, columns: lanczosTaps(from.width, to.width), rows: lanczosTaps(from.height, to.height) };
 }
 
-/** A plane that is enlarged as OpenCV's INTER_LANCZOS4 does it in float32, wherever it is asked for. */
+/** A plane that is enlarged as OpenCV's INTER_LANCZOS4 does it with float32 numbers, wherever it is asked for. */
 export class Enlarged {
   readonly #source: Plane;
   readonly #columns: Taps;
@@ -171,9 +171,9 @@ export class Enlarged {
     let sum = 0;
     for (let k = 0; k < TAPS; k++) {
       const row = clampTo(this.#source.height, this.#rows.first[y]! + k);
-      sum = Math.fround(sum + Math.fround(this.#rows.weights[y * TAPS + k]! * this.#across(x, row)));
+      sum += this.#rows.weights[y * TAPS + k]! * this.#across(x, row);
     }
-    return sum;
+    return Math.fround(sum);
   }
 
   #across(x: number, row: number): number {
@@ -181,25 +181,27 @@ export class Enlarged {
     const first = this.#columns.first[x]!;
     let sum = 0;
     for (let k = 0; k < TAPS; k++)
-      sum = Math.fround(
-        sum + Math.fround(this.#columns.weights[x * TAPS + k]! * data[row * width + clampTo(width, first + k)]!),
-      );
-    return sum;
+      sum += this.#columns.weights[x * TAPS + k]! * data[row * width + clampTo(width, first + k)]!;
+    return Math.fround(sum);
   }
 
-  /** All of it, or a window of it and zeros around. */
-  render({ left, top, right, bottom }: Window = whole(this)): Plane {
+  /** All of it, or a window of it written into `data`. */
+  render(
+    { left, top, right, bottom }: Window = whole(this),
+    data: Float32Array = new Float32Array(this.width * this.height),
+  ): Plane {
     const { width, height } = this;
-    const data = new Float32Array(width * height);
     const wide = this.#widen(left, top, right, bottom);
-    const rows = new Int32Array(TAPS);
     for (let y = top; y < bottom; y++) {
-      for (let k = 0; k < TAPS; k++) rows[k] = clampTo(this.#source.height, this.#rows.first[y]! + k) * width;
-      const weights = this.#rows.weights.subarray(y * TAPS, (y + 1) * TAPS);
-      for (let x = left, to = y * width + left; x < right; x++, to++) {
-        let sum = 0;
-        for (let k = 0; k < TAPS; k++) sum = Math.fround(sum + Math.fround(weights[k]! * wide[rows[k]! + x]!));
-        data[to] = sum;
+      const from = (k: number) => clampTo(this.#source.height, this.#rows.first[y]! + k) * width;
+      const weight = (k: number) => this.#rows.weights[y * TAPS + k]!;
+      // by hand, because this loop takes most of the time that a pose takes after the network
+      const [r0, r1, r2, r3, r4, r5, r6, r7] = [from(0), from(1), from(2), from(3), from(4), from(5), from(6), from(7)];
+      const [w0, w1, w2, w3] = [weight(0), weight(1), weight(2), weight(3)];
+      const [w4, w5, w6, w7] = [weight(4), weight(5), weight(6), weight(7)];
+      for (let x = left; x < right; x++) {
+        const upper = w0 * wide[r0 + x]! + w1 * wide[r1 + x]! + w2 * wide[r2 + x]! + w3 * wide[r3 + x]!;
+        data[y * width + x] = upper + w4 * wide[r4 + x]! + w5 * wide[r5 + x]! + w6 * wide[r6 + x]! + w7 * wide[r7 + x]!;
       }
     }
     return { width, height, data };
@@ -228,10 +230,16 @@ export const gaussianRadius = (sigma: number): number => Math.trunc(4 * sigma + 
 /**
  * Smooths as SciPy's gaussian_filter does by default: columns first, then rows, in float64, the picture mirrored at
  * its edges with the edge pixel repeated.
- * @param window what of the result is computed; the rest is 0. Input is read up to `gaussianRadius` around it.
+ * @param window what of the result is computed. Input is read up to `gaussianRadius` around it.
+ * @param result what the window is written into; zeros unless given
  * @throws ShapeError for data that do not fill the plane
  */
-export function gaussianFilter(plane: Plane, sigma: number, window: Window = whole(plane)): Plane {
+export function gaussianFilter(
+  plane: Plane,
+  sigma: number,
+  window: Window = whole(plane),
+  result: Float64Array = new Float64Array(plane.data.length),
+): Plane {
   const { width, height, data } = plane;
   if (data.length !== width * height)
     throw new ShapeError("gaussianFilter", `${data.length} numbers for ${width}x${height}`);
@@ -240,7 +248,6 @@ export function gaussianFilter(plane: Plane, sigma: number, window: Window = who
   const [from, to] = [Math.max(0, window.left - radius), Math.min(width, window.right + radius)];
   const line = new Float64Array(width + 2 * radius); // with its mirrored ends
   const inner = line.subarray(radius, radius + width);
-  const result = new Float64Array(width * height);
   for (let y = window.top; y < window.bottom; y++) {
     for (let x = from; x < to; x++) inner[x] = data[y * width + x]! * weights[0]!;
     for (let d = radius; d > 0; d--) {

@@ -21,36 +21,46 @@ const MOST = 128;
  * @param merge one peak for a plateau or a summit with ripples, instead of one for each ripple and each pixel of a plateau
  */
 export function findPeaks(source: Plane, map: Enlarged, merge: boolean): Peak[] {
-  const possible = activeWindow(source, map);
-  if (!possible) return [];
+  const { width, height } = map;
   const reach = gaussianRadius(SIGMA);
-  const { width } = map;
-  const exact = map.render(grow(possible, 2 * reach + 1, map));
-  const active = highWindow(exact, possible); // a mean is above the threshold only within reach of a pixel that is
-  if (!active) return [];
-  const smoothed = gaussianFilter(exact, SIGMA, grow(active, reach + 1, map));
-  const smooth = smoothed.data;
-  const searched = grow(active, reach, map);
+  const exact = { width, height, data: new Float32Array(width * height) };
+  const smooth = { width, height, data: new Float64Array(width * height) };
   const found: number[] = [];
-  for (let y = searched.top; y < searched.bottom; y++)
-    for (let x = searched.left; x < searched.right; x++) {
-      const at = y * width + x;
-      const height = smooth[at]!;
-      if (!(height > THRESHOLD)) continue;
-      const left = x > 0 ? smooth[at - 1]! : 0;
-      const right = x < width - 1 ? smooth[at + 1]! : 0;
-      const above = y > 0 ? smooth[at - width]! : 0;
-      const below = y < map.height - 1 ? smooth[at + width]! : 0;
-      if (height >= left && height >= right && height >= above && height >= below) found.push(at);
-    }
-  const kept = merge ? summits(found, smoothed) : found;
+  for (const possible of apart(activeWindows(source, map), reach, map)) {
+    map.render(grow(possible, 2 * reach + 1, map), exact.data);
+    const active = highWindow(exact, possible); // a mean is above the threshold only within reach of a pixel that is
+    if (!active) continue;
+    gaussianFilter(exact, SIGMA, grow(active, reach + 1, map), smooth.data);
+    for (const at of maxima(smooth, grow(active, reach, map))) found.push(at); // too many to spread on a flat map
+  }
+  found.sort((a, b) => a - b);
+  const kept = merge ? summits(found, smooth) : found;
   return highest(kept.map((at) => ({ x: at % width, y: Math.floor(at / width), score: exact.data[at]! })));
 }
 
-/** Everything outside is certainly at or below the threshold, so that nothing else needs to be computed. */
-function activeWindow(source: Plane, map: Enlarged): Window | undefined {
+/** Pixels of a window above the threshold that none of their four neighbours tops; outside the picture is 0. */
+function maxima({ width, height, data }: Plane, window: Window): number[] {
+  const found: number[] = [];
+  for (let y = window.top; y < window.bottom; y++)
+    for (let x = window.left; x < window.right; x++) {
+      const at = y * width + x;
+      const value = data[at]!;
+      if (!(value > THRESHOLD)) continue;
+      const beaten =
+        (x > 0 && value < data[at - 1]!) ||
+        (x < width - 1 && value < data[at + 1]!) ||
+        (y > 0 && value < data[at - width]!) ||
+        (y < height - 1 && value < data[at + width]!);
+      if (!beaten) found.push(at);
+    }
+  return found;
+}
+
+/** Everything outside these is certainly at or below the threshold, so that nothing else needs to be computed. */
+function activeWindows(source: Plane, map: Enlarged): Window[] {
   const { columns, rows, low, high } = blockRanges(source);
-  let window: Window | undefined;
+  const windows: Window[] = [];
+  const [sx, sy] = [(map.width / source.width) * BLOCK, (map.height / source.height) * BLOCK];
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
       let [least, most] = [Infinity, -Infinity]; // of all that the enlargement reads for a pixel of this block
@@ -60,13 +70,33 @@ function activeWindow(source: Plane, map: Enlarged): Window | undefined {
           most = Math.max(most, high[y * columns + x]!);
         }
       // weights sum to 1, so a result differs from any middle value by at most their magnitudes times the distance
-      if ((most + least + GAIN * (most - least)) / 2 > THRESHOLD)
-        window = include(window, { left: column, top: row, right: column + 1, bottom: row + 1 });
+      if (!((most + least + GAIN * (most - least)) / 2 > THRESHOLD)) continue;
+      const block = { left: column * sx, top: row * sy, right: (column + 1) * sx, bottom: (row + 1) * sy };
+      windows.push(grow(block, 1, map));
     }
-  if (!window) return undefined;
-  const [sx, sy] = [(map.width / source.width) * BLOCK, (map.height / source.height) * BLOCK];
-  const { left, top, right, bottom } = window;
-  return grow({ left: left * sx, top: top * sy, right: right * sx, bottom: bottom * sy }, 1, map);
+  return windows;
+}
+
+/** Joins windows until no two of them, grown by `reach`, overlap. */
+function apart(windows: readonly Window[], reach: number, map: Enlarged): Window[] {
+  const result: Window[] = [];
+  for (let window of windows) {
+    for (;;) {
+      const around = grow(window, 2 * reach, map); // one grows as much as the other
+      const near = result.findIndex(
+        (other) =>
+          other.left < around.right &&
+          other.right > around.left &&
+          other.top < around.bottom &&
+          other.bottom > around.top,
+      );
+      if (near < 0) break;
+      window = include(window, result[near]!);
+      result.splice(near, 1);
+    }
+    result.push(window);
+  }
+  return result;
 }
 
 const BLOCK = 8; // more than the four pixels that Lanczos-4 reaches
