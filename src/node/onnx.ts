@@ -1,6 +1,6 @@
 import { fileSource } from "./files.ts";
 import { DeviceError, FormatError } from "../util/errors.ts";
-import type { OnnxSession } from "../vision/parsing.ts";
+import { oneLine, onnxSession, type OnnxSession } from "../vision/onnx.ts";
 
 /** Its install script would fetch libraries for CUDA, which nothing here uses. */
 const INSTALL = "npm install onnxruntime-node --onnxruntime-node-install=skip";
@@ -15,47 +15,24 @@ async function loadRuntime() {
   return runtime;
 }
 
-const oneLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
-
 /**
  * Opens a network in ONNX's format on the CPU by the optional package onnxruntime-node, which is loaded now.
  * @param file - a path, or the file's bytes
  * @param name - for messages; default the path
  * @throws InputError when there is no such file
- * @throws FormatError in one line that names the file when it is no network of one float32 input
+ * @throws FormatError in one line that names the file when it is no network of one input
  * @throws DeviceError when onnxruntime-node is missing or does not load
  */
 export async function openOnnx(file: string | Uint8Array, name?: string): Promise<OnnxSession> {
   const label = name ?? (typeof file === "string" ? file : "network");
   const bytes = typeof file === "string" ? await readAll(file) : file;
-  const { InferenceSession, Tensor } = await loadRuntime();
-  const refuse = (what: string) => (cause: unknown) => {
-    throw new FormatError(label, `${what}: ${oneLine(cause)}`, { cause });
-  };
   if (bytes.length === 0) throw new FormatError(label, "the file is empty");
-  const session = await InferenceSession.create(bytes, {
-    executionProviders: ["cpu"],
-    logSeverityLevel: 4,
-  }).catch(refuse("is not a network that ONNX Runtime reads"));
-  const [input, ...others] = session.inputNames;
-  if (input === undefined || others.length > 0) {
-    await session.release();
-    throw new FormatError(label, `the network has ${session.inputNames.length} inputs, there must be one`);
-  }
-  return {
-    name: label,
-    run: async (data, shape) => {
-      const feeds = { [input]: new Tensor("float32", data, shape) };
-      const results = await session.run(feeds).catch(refuse(`does not run on [${shape.join(", ")}]`));
-      return session.outputNames.map((output) => {
-        const { data: values, dims, type } = results[output]!;
-        if (!(values instanceof Float32Array)) throw new FormatError(label, `output ${output} is ${type}, not float32`);
-        return { data: values, shape: dims };
-      });
-    },
-    close: () => session.release(),
-  };
+  const runtime = await loadRuntime();
+  const options = { executionProviders: ["cpu"], logSeverityLevel: 4 } as const;
+  const session = await runtime.InferenceSession.create(bytes, options).catch((cause: unknown) => {
+    throw new FormatError(label, `is not a network that ONNX Runtime reads: ${oneLine(cause)}`, { cause });
+  });
+  return onnxSession(label, runtime, session);
 }
 
 async function readAll(path: string): Promise<Uint8Array> {

@@ -1,4 +1,4 @@
-import type { GrayImage } from "./image.ts";
+import type { GrayImage, RgbImage } from "./image.ts";
 
 /** What a pixel of a label map may be (ATR's classes, and the neck). Left and right are the person's own. */
 export const LABEL = {
@@ -38,6 +38,13 @@ export const PALETTE: readonly (readonly [red: number, green: number, blue: numb
     return [channel(0), channel(1), channel(2)] as const;
   },
 );
+
+/** A label map in the usual colours; labels beyond the palette are black. */
+export function colouriseLabels({ width, height, data: labels }: GrayImage): RgbImage {
+  const data = new Uint8Array(labels.length * 3);
+  labels.forEach((label, i) => data.set(PALETTE[label] ?? [0, 0, 0], 3 * i));
+  return { width, height, data };
+}
 
 /** The pixels that have one of the labels, as a mask. */
 export function maskOf({ width, height, data }: GrayImage, labels: readonly number[]): GrayImage {

@@ -1,21 +1,58 @@
-import { FormatError, NonFiniteError, ShapeError } from "../util/errors.ts";
+import { FormatError, InputError, NonFiniteError, ShapeError } from "../util/errors.ts";
+import type { Folder } from "../util/files.ts";
 import { channelsOf, type GrayImage, type RgbImage } from "./image.ts";
 import { LABEL } from "./labels.ts";
+import type { OnnxOutput, OnnxSession } from "./onnx.ts";
 import { closeSmallHoles } from "./refine.ts";
 import { getAffineTransform, invertAffine, upsample, warpAffine, type Affine, type Pixels } from "./warp.ts";
 
-/** A network run by somebody else's runtime: onnxruntime-node's by `openOnnx`, onnxruntime-web's in a browser. */
-export interface OnnxSession {
-  /** The file's name, for messages. */
-  readonly name: string;
-  /** Runs the network on its one input. @returns its outputs in the order in which the file declares them */
-  run(input: Float32Array, shape: readonly number[]): Promise<readonly OnnxOutput[]>;
+/** The two networks, and how to be rid of them. */
+export interface Parsers {
+  readonly atr: OnnxSession;
+  /** undefined: no neck is labelled. */
+  readonly lip: OnnxSession | undefined;
   close(): Promise<void>;
 }
 
-export interface OnnxOutput {
-  readonly data: Float32Array;
-  readonly shape: readonly number[];
+/** Where the published checkpoint folder keeps the networks. */
+export const PARSERS = { atr: "humanparsing/parsing_atr.onnx", lip: "humanparsing/parsing_lip.onnx" } as const;
+
+/**
+ * Opens the parsing networks of a checkpoint folder.
+ * @param open - makes a session of a file's bytes; the name is for its messages
+ * @param neck - false: without LIP, which is needed for the neck only, which masks for lower_body do not need
+ * @throws InputError in one line that names a missing file
+ * @throws whatever `open` throws
+ */
+export async function openParsers(
+  folder: Folder,
+  open: (bytes: Uint8Array, name: string) => Promise<OnnxSession>,
+  { neck = true }: { readonly neck?: boolean } = {},
+): Promise<Parsers> {
+  const paths = neck ? [PARSERS.atr, PARSERS.lip] : [PARSERS.atr];
+  for (const path of paths)
+    if (!(await folder.has(path)))
+      throw new InputError(folder.name, `${path} is missing; without it give --mask, or --labels and --keypoints`);
+  const sessions: OnnxSession[] = [];
+  const close = async () => {
+    for (const session of sessions) await session.close();
+  };
+  try {
+    for (const path of paths) sessions.push(await open(await readAll(folder, path), path));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { atr: sessions[0]!, lip: sessions[1], close };
+}
+
+async function readAll(folder: Folder, path: string): Promise<Uint8Array> {
+  const source = await folder.open(path);
+  try {
+    return await source.read(0, source.size);
+  } finally {
+    await source.close?.();
+  }
 }
 
 /** What the published parsing works on. */
@@ -51,18 +88,14 @@ const NORMALISED = MEAN.map((mean, c) =>
  * @throws FormatError when a network's outputs are not those of a parser
  * @throws NonFiniteError when a network computes what is no number
  */
-export async function parsePerson(
-  image: RgbImage,
-  atr: OnnxSession,
-  lip: OnnxSession | undefined,
-): Promise<GrayImage> {
+export async function parsePerson(image: RgbImage, atr: OnnxSession, lip: OnnxSession | undefined): Promise<GrayImage> {
   if (image.width !== WIDTH || image.height !== HEIGHT || channelsOf(image) !== 3)
     throw new ShapeError(
       "parsePerson",
       `a colour picture of ${WIDTH}x${HEIGHT} is needed, this one is ${image.width}x${image.height}`,
     );
   const parts = closeSmallHoles(await labelsOf(image, atr, ATR));
-  if (lip === undefined) return parts;
+  if (lip === undefined || !parts.data.includes(LABEL.face)) return parts;
   const heads = await labelsOf(image, lip, LIP);
   const data = parts.data.map((label, i) => (label === LABEL.face && heads.data[i] !== LIP_FACE ? LABEL.neck : label));
   return { ...parts, data };

@@ -49,8 +49,15 @@ function roundEven(x: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
 
-/** OpenCV's fixed-point positions: where pixel (x, y) of the result comes from is `columns[x] + rows[y]`, per axis. */
-function positions([m0, m1, m2, m3, m4, m5]: Affine, width: number, height: number) {
+/** Where pixel (x, y) of the result comes from: the sum of a column's and a row's share, per axis. */
+interface Positions {
+  readonly columnX: Int32Array;
+  readonly columnY: Int32Array;
+  readonly rowX: Int32Array;
+  readonly rowY: Int32Array;
+}
+
+function positions([m0, m1, m2, m3, m4, m5]: Affine, width: number, height: number): Positions {
   const scale = 1 << SUM_BITS;
   return {
     columnX: Int32Array.from({ length: width }, (_, x) => roundEven(m0 * x * scale)),
@@ -75,62 +82,81 @@ export function warpAffine<T extends Uint8Array | Float32Array>(
   const channels = image.data.length / (image.width * image.height);
   if (!Number.isInteger(channels) || channels < 1 || channels > 4)
     throw new ShapeError("warpAffine", `${image.data.length} numbers for ${image.width}x${image.height} pixels`);
-  const bytes = image.data instanceof Uint8Array;
-  const data = (bytes ? new Uint8Array(width * height * channels) : new Float32Array(width * height * channels)) as T;
-  const blend = bytes ? blendBytes : blendFloats;
-  const { columnX, columnY, rowX, rowY } = positions(invertAffine(transform), width, height);
-  const drop = SUM_BITS - KEPT_BITS;
-  for (let y = 0, at = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const [fineX, fineY] = [(columnX[x]! + rowX[y]!) >> drop, (columnY[x]! + rowY[y]!) >> drop];
-      const tap = taps(image.width, image.height, fineX >> KEPT_BITS, fineY >> KEPT_BITS);
-      for (let c = 0; c < channels; c++, at++)
-        data[at] = blend(image.data, channels, c, tap, fineX & (STEPS - 1), fineY & (STEPS - 1));
-    }
-  return { width, height, data };
+  const from = positions(invertAffine(transform), width, height);
+  const data =
+    image.data instanceof Uint8Array
+      ? warpBytes(image as Pixels<Uint8Array>, channels, from, width, height)
+      : warpFloats(image as Pixels<Float32Array>, channels, from, width, height);
+  return { width, height, data: data as T };
 }
 
-const OUTSIDE = -1;
-
-// One set of taps is in use at a time; making four numbers a pixel would cost more than the arithmetic.
-const places = new Int32Array(4);
-
-/** The four pixels around a position, OUTSIDE where there is none. */
-function taps(width: number, height: number, x: number, y: number): Int32Array {
-  const [left, right] = [x >= 0 && x < width, x >= -1 && x < width - 1];
-  const [above, below] = [y >= 0 && y < height, y >= -1 && y < height - 1];
-  const at = y * width + x;
-  places[0] = above && left ? at : OUTSIDE;
-  places[1] = above && right ? at + 1 : OUTSIDE;
-  places[2] = below && left ? at + width : OUTSIDE;
-  places[3] = below && right ? at + width + 1 : OUTSIDE;
-  return places;
-}
-
-type Blend = (from: ArrayLike<number>, channels: number, c: number, tap: Int32Array, fx: number, fy: number) => number;
-
-const value = (from: ArrayLike<number>, channels: number, c: number, at: number) =>
-  at === OUTSIDE ? 0 : from[at * channels + c]!;
+const DROP = SUM_BITS - KEPT_BITS;
+const FRACTION = STEPS - 1;
 
 /** Weights with 15 fractional bits, rounded once. */
-const blendBytes: Blend = (from, channels, c, tap, fx, fy) => {
-  const sum =
-    (STEPS - fx) * (STEPS - fy) * value(from, channels, c, tap[0]!) +
-    fx * (STEPS - fy) * value(from, channels, c, tap[1]!) +
-    (STEPS - fx) * fy * value(from, channels, c, tap[2]!) +
-    fx * fy * value(from, channels, c, tap[3]!);
-  return (sum * 32 + (1 << 14)) >> 15;
-};
+function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions, width: number, height: number) {
+  const out = new Uint8Array(width * height * channels);
+  const pixel = reader(image, channels);
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [fineX, fineY] = [(from.columnX[x]! + from.rowX[y]!) >> DROP, (from.columnY[x]! + from.rowY[y]!) >> DROP];
+      const [left, top, fx, fy] = [fineX >> KEPT_BITS, fineY >> KEPT_BITS, fineX & FRACTION, fineY & FRACTION];
+      for (let c = 0; c < channels; c++, at++) {
+        const above = (STEPS - fx) * pixel(left, top, c) + fx * pixel(left + 1, top, c);
+        const below = (STEPS - fx) * pixel(left, top + 1, c) + fx * pixel(left + 1, top + 1, c);
+        out[at] = (((STEPS - fy) * above + fy * below) * 32 + (1 << 14)) >> 15;
+      }
+    }
+  return out;
+}
 
 /** float32 products and sums, from the top left to the bottom right. */
-const blendFloats: Blend = (from, channels, c, tap, fx, fy) => {
-  const unit = STEPS * STEPS;
+function warpFloats(image: Pixels<Float32Array>, channels: number, from: Positions, width: number, height: number) {
+  const out = new Float32Array(width * height * channels);
+  const pixel = reader(image, channels);
   const { fround } = Math;
-  let sum = fround(value(from, channels, c, tap[0]!) * (((STEPS - fx) * (STEPS - fy)) / unit));
-  sum = fround(sum + fround(value(from, channels, c, tap[1]!) * ((fx * (STEPS - fy)) / unit)));
-  sum = fround(sum + fround(value(from, channels, c, tap[2]!) * (((STEPS - fx) * fy) / unit)));
-  return fround(sum + fround(value(from, channels, c, tap[3]!) * ((fx * fy) / unit)));
-};
+  const mix = (a: number, b: number, c: number, d: number, fx: number, fy: number) => {
+    let sum = fround(a * (((STEPS - fx) * (STEPS - fy)) / UNIT));
+    sum = fround(sum + fround(b * ((fx * (STEPS - fy)) / UNIT)));
+    sum = fround(sum + fround(c * (((STEPS - fx) * fy) / UNIT)));
+    return fround(sum + fround(d * ((fx * fy) / UNIT)));
+  };
+  const { data } = image;
+  const [down, lastX, lastY] = [image.width * channels, image.width - 1, image.height - 1];
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const fineX = (from.columnX[x]! + from.rowX[y]!) >> DROP;
+      const fineY = (from.columnY[x]! + from.rowY[y]!) >> DROP;
+      const left = fineX >> KEPT_BITS;
+      const top = fineY >> KEPT_BITS;
+      const fx = fineX & FRACTION;
+      const fy = fineY & FRACTION;
+      const inside = left >= 0 && top >= 0 && left < lastX && top < lastY;
+      for (let c = 0; c < channels; c++, at++) {
+        const i = top * down + left * channels + c;
+        if (!inside)
+          out[at] = mix(
+            pixel(left, top, c),
+            pixel(left + 1, top, c),
+            pixel(left, top + 1, c),
+            pixel(left + 1, top + 1, c),
+            fx,
+            fy,
+          );
+        else if (fx === 0 && fy === 0) out[at] = data[i]!;
+        else out[at] = mix(data[i]!, data[i + channels]!, data[i + down]!, data[i + down + channels]!, fx, fy);
+      }
+    }
+  return out;
+}
+
+const UNIT = STEPS * STEPS;
+
+/** A pixel's channel, 0 outside the picture. */
+function reader<T extends Uint8Array | Float32Array>({ width, height, data }: Pixels<T>, channels: number) {
+  return (x: number, y: number, c: number): number =>
+    x >= 0 && y >= 0 && x < width && y < height ? data[(y * width + x) * channels + c]! : 0;
+}
 
 /** For each output position along one axis: the input below it, and the share of the next one. */
 function corners(from: number, to: number) {
