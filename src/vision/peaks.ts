@@ -1,4 +1,4 @@
-import { Enlarged, gaussianFilter, gaussianRadius, type Plane, type Window } from "./filters.ts";
+import { gaussianFilter, gaussianRadius, type Enlarged, type Plane, type Window } from "./filters.ts";
 
 /** Where a joint may be, in pixels of the picture. */
 export interface Peak {
