@@ -88,15 +88,37 @@ export function resample(device: Device, call: ResampleCall): void {
   const most = limits.maxStorageBufferBindingSize - 256;
   if (Math.max(images * input[0] * xRow, images * output[0] * yRow) <= most)
     return dispatch(device, call, { image: 0, images, start: 0, length: output[0], firstIn: 0, endIn: input[0] });
-  const perOut = input[0] / output[0];
-  const reach = (call.kernel?.[0] ?? 2) + 2;
-  const rows = Math.max(1, Math.floor(Math.min(most / yRow, (most / xRow - reach) / perOut)));
+  // the most rows whose sources fit too: fewer and fewer are tried, down to one
+  let rows = Math.max(1, Math.floor(most / yRow));
+  const tallest = (size: number) =>
+    Math.max(
+      ...ranges(output[0], size).map(({ start, length }) => sourceRows(call, start, length).reduce((a, b) => b - a)),
+    );
+  while (rows > 1 && tallest(rows) * xRow > most) rows = Math.floor(rows / 2);
   for (let image = 0; image < images; image++)
     for (const { start, length } of ranges(output[0], rows)) {
-      const firstIn = Math.max(0, Math.floor(start * perOut) - reach);
-      const endIn = Math.min(input[0], Math.ceil((start + length) * perOut) + reach);
+      const [firstIn, endIn] = sourceRows(call, start, length);
       dispatch(device, call, { image, images: 1, start, length, firstIn, endIn });
     }
+}
+
+/** The input rows that output rows read: from the first up to, not including, the second number. */
+function sourceRows(
+  { mode, input, scale, kernel, stride, pad, alignCorners }: ResampleCall,
+  start: number,
+  length: number,
+): [number, number] {
+  const last = start + length - 1;
+  const clamp = (row: number) => Math.min(Math.max(row, 0), input[0]);
+  if (mode === "max" || mode === "average") {
+    const top = start * stride![0] - pad![0];
+    const end = last * stride![0] - pad![0] + kernel![0];
+    return [Math.min(clamp(top), input[0] - 1), Math.max(clamp(end), 1)];
+  }
+  const centre = mode === "bilinear" && !alignCorners ? 0.5 : 0;
+  const source = (row: number) => (row + centre) * scale![0] - centre;
+  // one row more on either side: the kernel computes places in float32
+  return [Math.min(clamp(Math.floor(source(start)) - 1), input[0] - 1), clamp(Math.floor(source(last)) + 3)];
 }
 
 interface Band {

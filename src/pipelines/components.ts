@@ -58,11 +58,16 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
     return module;
   };
   try {
-    const unet = async (name: string) =>
-      load(
-        new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`)),
-        `${unets}/${name}/diffusion_pytorch_model`,
-      );
+    const unet = async (name: string, channels: number) => {
+      const network = new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`));
+      const found = network.config.in_channels;
+      if (found !== channels)
+        throw new InputError(
+          folder.name,
+          `${unets}/${name}/config.json has in_channels ${found}, ${channels} are needed`,
+        );
+      return load(network, `${unets}/${name}/diffusion_pytorch_model`);
+    };
     const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
     return {
       scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
@@ -78,8 +83,8 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
         foreignToTower("text"),
       ),
       imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
-      garmentUnet: await unet("unet_garm"),
-      tryOnUnet: await unet("unet_vton"),
+      garmentUnet: await unet("unet_garm", 4),
+      tryOnUnet: await unet("unet_vton", 8),
     };
   } catch (error) {
     for (const module of loaded) module.dispose();

@@ -68,6 +68,15 @@ export function checkTryOn(model: TryOnModel, category: Category, width: number,
       );
 }
 
+function checkChannels(name: string, image: RgbImage | GrayImage, channels: 1 | 3): void {
+  const needed = image.width * image.height * channels;
+  if (image.data.length !== needed)
+    throw new InputError(
+      name,
+      `${image.data.length} bytes for ${image.width}x${image.height} pixels, ${channels === 3 ? "RGB" : "grey"} needs ${needed}`,
+    );
+}
+
 /** What a run is asked to do, defaults filled in. */
 export interface TryOnSettings {
   readonly category: Category;
@@ -85,6 +94,13 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
   const { category = "upperbody", width = 768, height = 1024, steps = 20, guidanceScale = 2, samples = 1 } = inputs;
   checkTryOn(model, category, width, height);
   if (!Number.isInteger(samples) || samples < 1) throw new InputError("try-on", `${samples} samples`);
+  if (!Number.isFinite(guidanceScale) || guidanceScale < 0)
+    throw new InputError("try-on", `guidanceScale ${guidanceScale} is no number from 0 on`);
+  if (inputs.noise?.data.some((value) => !Number.isFinite(value)))
+    throw new InputError("try-on", "noise holds values that are not finite");
+  checkChannels("person", inputs.person, 3);
+  checkChannels("garment", inputs.garment, 3);
+  checkChannels("mask", inputs.mask, 1);
   const drawn = inputs.seed === undefined || inputs.seed === -1;
   const seed = drawn ? Math.floor(Math.random() * 2 ** 31) : inputs.seed!;
   // as published: 1.0 already doubles the batch

@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
-import { add, cast, clamp, mul, permute, repeat, slice } from "../tensor/ops.ts";
+import { add, cast, mul, permute, repeat, slice } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { InputError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
@@ -17,6 +17,7 @@ import {
   type GarmentConditioning,
 } from "./conditioning.ts";
 import { denoise } from "./denoise.ts";
+import { assertFinite } from "./diagnose.ts";
 import { resolveInputs, type Phase, type TryOnInputs, type TryOnResult, type TryOnSettings } from "./inputs.ts";
 
 interface Prepared {
@@ -55,6 +56,7 @@ export class Runner {
   /** The last garment's conditioning: keyed by everything it depends on. */
   #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
   #busy: Promise<unknown> = Promise.resolve();
+  #disposed = false;
 
   constructor(device: Device, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
     this.#device = device;
@@ -65,12 +67,17 @@ export class Runner {
 
   /** Runs one try-on after the other: they share the garment that is kept. */
   run(inputs: TryOnInputs): Promise<TryOnResult> {
-    const mine = this.#busy.then(() => this.#run(inputs));
+    const mine = this.#busy.then(() => {
+      if (this.#disposed) throw new InputError("try-on", "used after dispose()");
+      inputs.signal?.throwIfAborted();
+      return this.#run(inputs);
+    });
     this.#busy = mine.catch(() => {});
     return mine;
   }
 
   dispose(): void {
+    this.#disposed = true;
     this.#garment?.conditioning.dispose();
     this.#garment = undefined;
     const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
@@ -187,24 +194,35 @@ export class Runner {
     width: number,
     height: number,
   ): Promise<RgbImage[]> {
-    const { vae } = this.#components;
     const samples = latents.shape[0]!;
-    const all = new Float32Array(samples * height * width * 3);
+    const pixels = height * width * 3;
+    const all = trace && new Float32Array(samples * pixels);
     const images: RgbImage[] = [];
     for (let i = 0; i < samples; i++) {
       signal?.throwIfAborted();
-      const picture = this.#device.scope(() => {
-        const one = mul(slice(latents, 0, i, i + 1), 1 / vae.config.scaling_factor);
-        const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
-        return clamp(add(mul(decoded, 0.5), 0.5), 0, 1);
-      });
-      const values = await picture.data().finally(() => picture.dispose());
-      all.set(values, i * values.length);
-      images.push(fromFloat(values, width, height));
+      const again = () => this.#device.scope(() => this.#picture(latents, i));
+      const picture = again();
+      try {
+        // clamping makes black of a NaN on many devices, so it is looked for first
+        await assertFinite(picture, `decode, sample ${i}`, this.#components.vae, again);
+        const values = (await picture.data()).map((value) => Math.min(Math.max(value, 0), 1));
+        all?.set(values, i * pixels);
+        images.push(fromFloat(values, width, height));
+      } finally {
+        picture.dispose();
+      }
       onProgress?.("decode", i + 1, samples);
     }
-    trace?.set("image", [samples, height, width, 3], all);
+    if (all) trace?.set("image", [samples, height, width, 3], all);
     return images;
+  }
+
+  /** One sample's picture around 0…1, [1, h, w, 3]. */
+  #picture(latents: Tensor, sample: number): Tensor {
+    const { vae } = this.#components;
+    const one = mul(slice(latents, 0, sample, sample + 1), 1 / vae.config.scaling_factor);
+    const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
+    return add(mul(decoded, 0.5), 0.5);
   }
 }
 

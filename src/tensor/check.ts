@@ -4,6 +4,7 @@ import type { Tensor } from "./tensor.ts";
 
 /** The tensor's type where the op computes with floating point. */
 export function floatType(op: string, x: Tensor): "f32" | "f16" {
+  if (x.packed) throw new ShapeError(op, `a packed weight ${show(x.shape)} is no data: only linear and conv2d read it`);
   if (x.dtype === "i32") throw new DTypeError(op, `x is i32, floating point is needed`);
   return x.dtype;
 }

@@ -11,6 +11,7 @@ function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
     return y;
   }
   const elem = sameType(op, ["a", "b"], a, b);
+  floatType(op, b);
   const shape = broadcastShape(op, a.shape, b.shape);
   if (shape.length > 5) throw new ShapeError(op, `${show(shape)} has more than five dimensions`);
   const y = Tensor.empty(a.device, shape, a.dtype);

@@ -2,7 +2,7 @@ import type { Activation } from "../../kernels/activation.ts";
 import { bindRange, ranges } from "../../kernels/bands.ts";
 import { gemm, type ConvGeometry, type GemmCall } from "../../kernels/gemm.ts";
 import { OutOfMemoryError, ShapeError } from "../../util/errors.ts";
-import { show } from "../../util/shape.ts";
+import { count, show } from "../../util/shape.ts";
 import { sameType, shapeError } from "../check.ts";
 import { packedSizes } from "../packing.ts";
 import { BYTES, Tensor } from "../tensor.ts";
@@ -91,6 +91,10 @@ function conv2dSizes(x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: Con
     throw new ShapeError("conv2d", `weight must be [out, in, kh, kw], got ${show(weight.shape)}`);
   if (channels !== inputs)
     throw shapeError("conv2d", `x has ${channels} channels, weight takes ${inputs}`, x.shape, weight.shape);
+  const steps = typeof stride === "number" ? [stride] : stride;
+  if (steps.some((step) => !Number.isInteger(step) || step < 1))
+    throw new ShapeError("conv2d", `stride ${steps.join(", ")}`);
+  if (count(x.shape) === 0) throw new ShapeError("conv2d", `x ${show(x.shape)} is empty`);
   const [sy, sx] = typeof stride === "number" ? [stride, stride] : stride;
   const pad = paddingOf(padding);
   const output = [

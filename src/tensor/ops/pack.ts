@@ -13,8 +13,8 @@ import { BYTES, Tensor } from "../tensor.ts";
  */
 export function packWeight(weight: Tensor): Tensor {
   const { device, shape } = weight;
-  const elem = floatType("packWeight", weight);
   if (weight.packed) throw new ShapeError("packWeight", `weight ${show(shape)} is packed already`);
+  const elem = floatType("packWeight", weight);
   if (shape.length < 2) throw new ShapeError("packWeight", `weight must be [out, in, ...kernel], got ${show(shape)}`);
   const { taps, inputs, outputs, inputs4, outputs4 } = packedSizes(shape);
   const y = Tensor.emptyPacked(device, shape, elem, taps * inputs4 * outputs4 * BYTES[elem]);
