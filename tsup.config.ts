@@ -6,7 +6,7 @@ export default defineConfig({
   target: "es2023",
   platform: "node",
   loader: { ".wgsl": "text" },
-  external: ["webgpu", "sharp"],
+  external: ["webgpu", "sharp", "onnxruntime-node"],
   dts: {
     entry: { index: "src/index.ts", node: "src/node/index.ts" },
     compilerOptions: { ignoreDeprecations: "6.0" }, // tsup sets baseUrl, which TypeScript 6 warns about
