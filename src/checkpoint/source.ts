@@ -1,7 +1,7 @@
 import { FormatError, InputError } from "../util/errors.ts";
-import type { ByteSource, Folder } from "../util/files.ts";
+import type { ByteSource, Folder } from "../util/host.ts";
 
-export type { ByteSource, Folder } from "../util/files.ts";
+export type { ByteSource, Folder } from "../util/host.ts";
 
 export interface TensorInfo {
   readonly name: string;

@@ -38,7 +38,20 @@ function addTryOn(toile: Command): void {
     .description("dress the person of one picture in the garment of another")
     .option("--person <file>", "picture of a person (png, jpeg or webp)")
     .option("--garment <file>", "picture of a garment")
-    .option("--mask <file>", "where the garment may go: white on black, any size")
+    .option("--mask <file>", "where the garment may go: white on black, any size (default: generated)")
+    .option("--mask-combine <how>", "a given mask with the generated one: replace, add or subtract", "replace")
+    .option(
+      "--mask-mode <name>",
+      "generated mask: reference, or generous (hides the old garment's outline)",
+      "reference",
+    )
+    .option("--mask-grow <pixels>", "widen a generated mask, in pixels of 384x512", "0")
+    .option("--mask-protect <parts>", "of face,hands,shoes,hair,bag: keep every pixel")
+    .option("--mask-expose <parts>", "of face,hands,shoes,hair,bag: may be painted over")
+    .option("--fit <mode>", "a picture of another shape: pad, crop around the mask, or stretch", "pad")
+    .option("--paste-back", "also put the results into the person's own picture")
+    .option("--trim-garment", "cut a garment on a plain background out of its margins")
+    .option("--debug <dir>", "write key points, skeleton, labels, mask and masked person there")
     .option("--model <name>", "hd: half-body model, tops only; dc: full-body model", "hd")
     .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
     .option("--checkpoints <dir>", "folder with ootd/ and clip-vit-large-patch14/ (default: the small one shipped)")
@@ -65,7 +78,8 @@ function addTryOn(toile: Command): void {
 function addMask(toile: Command): void {
   toile
     .command("mask")
-    .description("make the mask of where a garment may go, from a label map and key points")
+    .description("make the mask of where a garment may go, from a photo, or from a label map and key points")
+    .option("--person <file>", "photo; needs humanparsing/ and openpose/ in the folder of --checkpoints")
     .option("--labels <file>", "PNG whose pixels are labels 0 to 18, grey or in the usual palette")
     .option("--keypoints <file>", 'JSON {"pose_keypoints_2d": [[x, y], … 18]} in pixels of 384x512')
     .option("--model <name>", "hd or dc: arms are drawn wider for hd", "hd")
@@ -74,6 +88,9 @@ function addMask(toile: Command): void {
     .option("--mask-grow <pixels>", "widen the mask; hat, face, hands, shoes and bag stay out", "0")
     .option("--mask-protect <parts>", "of face,hands,shoes,hair,bag: keep every pixel")
     .option("--mask-expose <parts>", "of face,hands,shoes,hair,bag: may be painted over")
+    .option("--fit <mode>", "a photo of another shape than 3:4: pad, crop or stretch", "pad")
+    .option("--checkpoints <dir>", "folder with the networks (default: the small one shipped)")
+    .option("--debug <dir>", "write key points, skeleton, labels and mask there")
     .option("--out <dir>", "folder for mask.png", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: MaskArguments) => finish(await (await import("./mask.ts")).mask(options)));

@@ -1,48 +1,43 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { fileSource } from "../node/files.ts";
-import { writePng } from "../node/images.ts";
+import { directory, fileSource, writeFileAtomic } from "../node/files.ts";
+import { readImage, writePng } from "../node/images.ts";
 import { readLabels } from "../node/labels.ts";
+import { MaskGenerator } from "../pipelines/mask.ts";
 import { InputError } from "../util/errors.ts";
-import { agnosticMask, type Protection } from "../vision/agnostic.ts";
+import { agnosticMask } from "../vision/agnostic.ts";
+import { fit, unfitMask } from "../vision/fit.ts";
+import type { GrayImage } from "../vision/image.ts";
 import { parseKeyPoints } from "../vision/keypoints.ts";
 import type { Pose } from "../vision/pose.ts";
+import { checkpointFolder } from "./checkpoints.ts";
+import { debugFiles } from "./debug.ts";
+import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
-import { file, oneOf, parseOptions, whole } from "./options.ts";
+import { file, maskOptions, parseOptions, protectionOf, refuseContradictions } from "./options.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type MaskArguments = Readonly<Record<string, unknown>>;
 
-const PARTS = ["face", "hands", "shoes", "hair", "bag"] as const;
-
-const parts = z
-  .string()
-  .transform((names) => names.split(",").map((name) => name.trim()))
-  .pipe(z.array(z.enum(PARTS, { error: `is not a list of ${PARTS.join(",")}` })))
-  .default([]);
-
 const MaskOptions = z
   .object({
-    labels: z.string({ error: "is needed, and --keypoints: finding them on a photo is not part of this version" }),
+    person: file.optional(),
+    labels: file.optional(),
     keypoints: file.optional(),
-    model: oneOf(["hd", "dc"]),
-    category: oneOf(["upperbody", "lowerbody", "dress"]),
-    maskMode: oneOf(["reference", "generous"]),
-    maskGrow: whole(0, 4096),
-    maskProtect: parts,
-    maskExpose: parts,
+    ...maskOptions,
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(({ model, category, keypoints, maskProtect, maskExpose }, context) => {
+  .superRefine(refuseContradictions)
+  .superRefine(({ person, labels, keypoints, category }, context) => {
     const complain = (option: string, message: string) => context.addIssue({ code: "custom", path: [option], message });
-    if (model === "hd" && category !== "upperbody")
-      complain("category", "needs --model dc: the hd model knows upperbody only");
-    if (keypoints === undefined && category !== "lowerbody") complain("keypoints", "is needed");
-    if (maskExpose.some((part) => maskProtect.includes(part)))
-      complain("maskExpose", "names a part that --mask-protect names too");
+    if (person === undefined && labels === undefined) complain("person", "is needed, or --labels and --keypoints");
+    if (person !== undefined && labels !== undefined) complain("labels", "is found on the person: give one of the two");
+    if (labels !== undefined && keypoints === undefined && category !== "lowerbody") complain("keypoints", "is needed");
   });
+
+type MaskOptions = z.infer<typeof MaskOptions>;
 
 /** What `toile mask --json` prints. */
 interface Report {
@@ -51,28 +46,23 @@ interface Report {
   readonly height: number;
   /** Share of the picture that is masked, 0…1. */
   readonly share: number;
-  /** Milliseconds that making the mask took, without reading and writing. */
+  /** Milliseconds that making the mask took, reading included. */
   readonly timings: Readonly<Record<"mask", number>>;
 }
 
-/** `toile mask`: from a label map and key points to mask.png, one channel of 0 and 255. */
+/** `toile mask`: from a photo, or from a label map and key points, to mask.png, one channel of 0 and 255. */
 export async function mask(raw: MaskArguments): Promise<ExitCode> {
   const options = parseOptions(MaskOptions, raw);
-  const { model, category, maskMode: mode, maskGrow: grow, out, json } = options;
-  const labels = await readLabels(options.labels);
-  const pose = options.keypoints === undefined ? undefined : await readKeyPoints(options.keypoints);
-  const protect: Protection = Object.fromEntries([
-    ...options.maskProtect.map((part) => [part, true] as const),
-    ...options.maskExpose.map((part) => [part, false] as const),
-  ]);
+  const { out, json } = options;
   const began = performance.now();
-  const made = agnosticMask(labels, pose, { model, category, mode, grow, protect });
+  const { mask: made, extra } = await (options.person === undefined ? fromLabels(options) : fromPerson(options));
   const ms = Math.round((performance.now() - began) * 10) / 10;
   await mkdir(out, { recursive: true }).catch((error: Error) => {
     throw new InputError(out, `cannot be made: ${error.message}`);
   });
   const path = join(out, "mask.png");
   await writePng(path, made);
+  for (const [name, bytes] of extra) await writeFileAtomic(name, bytes);
   const { width, height, data } = made;
   const share = data.reduce((count, value) => count + (value === 0 ? 0 : 1), 0) / data.length;
   const report: Report = { mask: path, width, height, share, timings: { mask: ms } };
@@ -80,6 +70,49 @@ export async function mask(raw: MaskArguments): Promise<ExitCode> {
     json ? `${JSON.stringify(report)}\n` : `${path}  ${width}x${height}, ${(100 * share).toFixed(1)} % masked\n`,
   );
   return EXIT.ok;
+}
+
+interface Made {
+  readonly mask: GrayImage;
+  /** Files of --debug. */
+  readonly extra: readonly [path: string, bytes: Uint8Array][];
+}
+
+const settings = (options: MaskOptions) => ({
+  model: options.model,
+  category: options.category,
+  mode: options.maskMode,
+  grow: options.maskGrow,
+  protect: protectionOf(options),
+});
+
+async function fromLabels(options: MaskOptions): Promise<Made> {
+  const labels = await readLabels(options.labels!);
+  const pose = options.keypoints === undefined ? undefined : await readKeyPoints(options.keypoints);
+  const mask = agnosticMask(labels, pose, settings(options));
+  const extra =
+    options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated: { mask, labels, pose } });
+  return { mask, extra };
+}
+
+/** The size at which a photo is looked at, as the try-on's default. */
+const LOOK = { width: 768, height: 1024 };
+
+async function fromPerson(options: MaskOptions): Promise<Made> {
+  const photo = await readImage(options.person!);
+  const folder = directory(await checkpointFolder(options.checkpoints));
+  const device = await adapterDevice();
+  const generator = new MaskGenerator(device, folder);
+  try {
+    const { image, place } = fit(photo, { ...LOOK, mode: options.fit });
+    const generated = await generator.generate(image, settings(options));
+    const mask = unfitMask(generated.mask, place);
+    const extra = options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated });
+    return { mask, extra };
+  } finally {
+    await generator.dispose();
+    device.destroy();
+  }
 }
 
 /** Key points are hundreds of bytes; a file of megabytes is another one. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Protection } from "../vision/agnostic.ts";
 import { UsageError } from "./errors.ts";
 
 /** Larger pictures are surely a slip of the finger: 8192² is 500 times the model's own size. */
@@ -27,17 +28,58 @@ const size = whole(1, LARGEST).superRefine((value, context) => {
   context.addIssue({ code: "custom", message: `is not divisible by 8; the nearest size is ${nearest}` });
 });
 
+const PARTS = ["face", "hands", "shoes", "hair", "bag"] as const;
+
+const parts = z
+  .string()
+  .transform((names) => names.split(",").map((name) => name.trim()))
+  .pipe(z.array(z.enum(PARTS, { error: `is not a list of ${PARTS.join(",")}` })))
+  .default([]);
+
+/** What a mask is for, and what shapes a generated one: `try-on` and `mask` have the same. */
+export const maskOptions = {
+  model: oneOf(["hd", "dc"]),
+  category: oneOf(["upperbody", "lowerbody", "dress"]),
+  maskMode: oneOf(["reference", "generous"]),
+  maskGrow: whole(0, 4096),
+  maskProtect: parts,
+  maskExpose: parts,
+  fit: oneOf(["pad", "crop", "stretch"]),
+  checkpoints: file.optional(),
+  debug: file.optional(),
+};
+
+type MaskOptions = z.infer<z.ZodObject<typeof maskOptions>>;
+
+/** Complains about mask options that contradict each other. */
+export function refuseContradictions(
+  options: MaskOptions,
+  context: { addIssue: (issue: { code: "custom"; path: string[]; message: string }) => void },
+): void {
+  const complain = (option: string, message: string) => context.addIssue({ code: "custom", path: [option], message });
+  if (options.model === "hd" && options.category !== "upperbody")
+    complain("category", "needs --model dc: the hd model knows upperbody only");
+  if (options.maskExpose.some((part) => options.maskProtect.includes(part)))
+    complain("maskExpose", "names a part that --mask-protect names too");
+}
+
+/** `--mask-protect` and `--mask-expose` as the mask generator takes them. */
+export const protectionOf = ({ maskProtect, maskExpose }: MaskOptions): Protection =>
+  Object.fromEntries([
+    ...maskProtect.map((part) => [part, true] as const),
+    ...maskExpose.map((part) => [part, false] as const),
+  ]);
+
 /** The options of `toile try-on`, from strings to what they mean. */
 const TryOnOptions = z
   .object({
     person: file,
     garment: file,
-    mask: z
-      .string({ error: "is needed: finding the clothes on the person is not part of this version" })
-      .min(1, "is empty"),
-    model: oneOf(["hd", "dc"]),
-    category: oneOf(["upperbody", "lowerbody", "dress"]),
-    checkpoints: file.optional(),
+    mask: file.optional(),
+    maskCombine: oneOf(["replace", "add", "subtract"]),
+    ...maskOptions,
+    pasteBack: z.boolean().default(false),
+    trimGarment: z.boolean().default(false),
     width: size,
     height: size,
     steps: whole(1, 1000),
@@ -63,14 +105,7 @@ const TryOnOptions = z
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(({ model, category }, context) => {
-    if (model === "hd" && category !== "upperbody")
-      context.addIssue({
-        code: "custom",
-        path: ["category"],
-        message: "needs --model dc: the hd model knows upperbody only",
-      });
-  });
+  .superRefine(refuseContradictions);
 
 export type TryOnOptions = z.infer<typeof TryOnOptions>;
 

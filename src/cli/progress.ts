@@ -3,6 +3,9 @@ import type { Phase } from "../pipelines/inputs.ts";
 const CELLS = 24;
 const NAMES: Readonly<Record<Phase, string>> = {
   load: "loading the models",
+  pose: "finding the pose",
+  parse: "parsing the person",
+  mask: "making the mask",
   encode: "encoding the person",
   garment: "encoding the garment",
   denoise: "denoising",

@@ -8,10 +8,12 @@ import { Trace } from "../pipelines/trace.ts";
 import { checkTryOn, type TryOnInputs, type TryOnResult } from "../pipelines/inputs.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
+import { debugFiles } from "./debug.ts";
+import { checkpointFolder } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
-import { parseTryOn, type TryOnOptions } from "./options.ts";
+import { parseTryOn, protectionOf, type TryOnOptions } from "./options.ts";
 import { packageInfo } from "./package.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
@@ -22,6 +24,8 @@ export type TryOnArguments = Readonly<Record<string, unknown>>;
 /** What `toile try-on --json` prints. */
 interface Report {
   readonly images: readonly string[];
+  /** With --paste-back. */
+  readonly pasted?: readonly string[];
   readonly mask: string;
   readonly masked: string;
   readonly seed: number;
@@ -52,6 +56,7 @@ export async function tryOn(raw: TryOnArguments): Promise<ExitCode> {
     interrupt.finish();
     const files = await write(options, result, trace);
     progress.clear();
+    for (const warning of result.warnings) say(`toile: note: ${warning}`);
     const timings = roundAll({ load, ...result.timings, total: performance.now() - began });
     const { seed, width, height, steps, guidanceScale: scale, dtype } = result;
     const report = { ...files, seed, width, height, steps, scale, timings, adapter, dtype };
@@ -90,10 +95,12 @@ async function compute(
   const load = performance.now() - began;
   const trace = options.trace === undefined ? undefined : new Trace();
   const { category, width, height, steps, scale: guidanceScale, samples, scheduler, repaint } = options;
+  const { maskCombine, maskMode, maskGrow, fit, pasteBack, trimGarment } = options;
   const seed = options.seed === -1 ? Math.floor(Math.random() * 2 ** 31) : options.seed;
   const result = await pipeline({
     ...inputs,
     ...{ category, width, height, steps, guidanceScale, samples, seed, scheduler, repaint, signal, onProgress },
+    ...{ maskCombine, maskMode, maskGrow, protect: protectionOf(options), fit, pasteBack, trimGarment },
     ...(trace && { trace }),
   });
   return { result, trace, adapter: device.facts.name, load };
@@ -103,15 +110,12 @@ const roundAll = (times: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 10) / 10]));
 
 async function readInputs(options: TryOnOptions): Promise<Pictures> {
-  const [person, garment, mask] = [
-    await readImage(options.person),
-    await readImage(options.garment),
-    await readMask(options.mask),
-  ];
-  if (!mask.data.some((value) => value >= 127))
-    throw new InputError(options.mask, "the mask is all black: there is nothing to paint");
+  const [person, garment] = [await readImage(options.person), await readImage(options.garment)];
+  const mask = options.mask === undefined ? undefined : await readMask(options.mask);
+  if (mask && !mask.data.some((value) => value >= 127))
+    throw new InputError(options.mask!, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise, options);
-  return { person, garment, mask, ...(noise && { noise }) };
+  return { person, garment, ...(mask && { mask }), ...(noise && { noise }) };
 }
 
 async function readNoise(
@@ -136,13 +140,6 @@ async function readNoise(
   }
 }
 
-async function checkpointFolder(given: string | undefined): Promise<string> {
-  const folder = given ?? join(packageInfo().root, "weights");
-  const found = await stat(folder).catch(() => undefined);
-  if (!found?.isDirectory()) throw new InputError(folder, found ? "is not a folder" : "no such folder of checkpoints");
-  return folder;
-}
-
 /** A run of minutes must not fail at its end for want of a folder. Makes nothing yet. */
 async function checkWritable({ out, trace }: TryOnOptions): Promise<void> {
   for (let at = resolve(out); ; at = dirname(at)) {
@@ -160,7 +157,7 @@ async function write(
   options: TryOnOptions,
   result: TryOnResult,
   trace: Trace | undefined,
-): Promise<Pick<Report, "images" | "mask" | "masked">> {
+): Promise<Pick<Report, "images" | "pasted" | "mask" | "masked">> {
   await mkdir(options.out, { recursive: true }).catch((error: Error) => {
     throw new InputError(options.out, `cannot be made: ${error.message}`);
   });
@@ -171,9 +168,13 @@ async function write(
     encoded.push([images[i]!, await encodePng(image, { text: parameters(options, result, i) })]);
   const [mask, masked] = [at("mask.png"), at("masked.png")];
   encoded.push([mask, await encodePng(result.mask)], [masked, await encodePng(result.masked)]);
+  const pasted = result.pasted?.map((_, i) => at(`pasted_${options.model}_${i}.png`));
+  for (const [i, image] of (result.pasted ?? []).entries())
+    encoded.push([pasted![i]!, await encodePng(image, { text: parameters(options, result, i) })]);
+  if (options.debug !== undefined) encoded.push(...(await debugFiles(options.debug, result)));
   for (const [path, bytes] of encoded) await writeFileAtomic(path, bytes);
   if (trace && options.trace !== undefined) await writeFileAtomic(options.trace, traceFile(trace, options, result));
-  return { images, mask, masked };
+  return { images, ...(pasted && { pasted }), mask, masked };
 }
 
 function traceFile(
@@ -219,7 +220,9 @@ function parameters(
     dtype,
     repaint,
   };
-  const [person, garment, mask] = [options.person, options.garment, options.mask].map((path) => basename(path));
+  const [person, garment, mask] = [options.person, options.garment, options.mask ?? "generated"].map((path) =>
+    basename(path),
+  );
   const readable = Object.entries({ person, garment, ...settings }).map(([name, value]) => `${name}: ${value}`);
   const { version } = packageInfo();
   return {

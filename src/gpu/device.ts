@@ -1,4 +1,4 @@
-import type { Folder } from "../util/files.ts";
+import type { Host } from "../util/host.ts";
 import { DeviceError, DeviceLostError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
 import { BufferPool, USAGE, type GpuBuffer, type MemoryUse } from "./buffers.ts";
 import type { DeviceFacts } from "./facts.ts";
@@ -15,8 +15,7 @@ export interface Disposable {
 export interface DeviceOptions {
   /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`. */
   readonly variants?: Readonly<Record<string, string>>;
-  /** How the host opens a checkpoint's folder by its path; Node's `requestDevice` supplies it. */
-  readonly openFolder?: (path: string) => Folder;
+  readonly host?: Host;
   /** Bytes of guard band behind every buffer, which `checkGuards` inspects. For tests. */
   readonly guard?: number;
 }
@@ -32,8 +31,8 @@ export class Device {
   readonly gpu: GPUDevice;
   readonly facts: DeviceFacts;
   readonly variants: Readonly<Record<string, string>>;
-  /** The host's way from a path to a checkpoint's folder, if it has one. */
-  readonly openFolder: ((path: string) => Folder) | undefined;
+  /** Files and ONNX networks, where there are any. */
+  readonly host: Host | undefined;
   /** Sixteen bytes to bind where a kernel reads nothing. */
   readonly nothing: View;
   readonly #pool: BufferPool;
@@ -44,11 +43,11 @@ export class Device {
   readonly #liveBuffers = new Map<GpuBuffer, number>();
   #lost: DeviceLostError | undefined;
 
-  constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, openFolder }: DeviceOptions = {}) {
+  constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, host }: DeviceOptions = {}) {
     this.gpu = gpu;
     this.facts = facts;
     this.variants = variants;
-    this.openFolder = openFolder;
+    this.host = host;
     this.#guard = guard;
     this.#queue = new CommandQueue(gpu, facts);
     this.#pipelines = new PipelineCache(gpu);

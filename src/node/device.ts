@@ -4,6 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import { adapterAdvice } from "./adapter.ts";
 import { directory } from "./files.ts";
 import { DeviceError } from "../util/errors.ts";
+import type { Host } from "../util/host.ts";
 
 export interface NodeDeviceOptions extends RequestOptions {
   /** Dawn's backend: `null` compiles every shader and runs none. */
@@ -12,6 +13,11 @@ export interface NodeDeviceOptions extends RequestOptions {
 
 // Dawn's instance must outlive its devices: a collected one takes the process down.
 const instances: GPU[] = [];
+
+const host: Host = {
+  openFolder: directory,
+  openOnnx: async (bytes, name) => (await import("./onnx.ts")).openOnnx(bytes, name),
+};
 
 const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
@@ -30,5 +36,5 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  return requestDeviceFrom(gpu, { openFolder: directory, advice: adapterAdvice(), ...options });
+  return requestDeviceFrom(gpu, { host, advice: adapterAdvice(), ...options });
 }

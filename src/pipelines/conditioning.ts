@@ -3,14 +3,14 @@ import { Concat } from "../models/unet/fusion.ts";
 import type { TextKeyValues } from "../models/unet/conditioning.ts";
 import { cast, concat, slice } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { Category } from "../vision/agnostic.ts";
 import { clipPreprocess } from "../vision/clip.ts";
 import { toFloat, type RgbImage } from "../vision/image.ts";
 import { Bag } from "./bag.ts";
 import type { TryOnComponents, TryOnModel } from "./components.ts";
 import type { Trace } from "./trace.ts";
 
-export const CATEGORIES = ["upperbody", "lowerbody", "dress"] as const;
-export type Category = (typeof CATEGORIES)[number];
+export const CATEGORIES = ["upperbody", "lowerbody", "dress"] as const satisfies readonly Category[];
 
 /** What the denoising UNet reads of one garment. Nothing in it changes from step to step. */
 export interface GarmentConditioning {

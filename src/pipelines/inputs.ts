@@ -1,16 +1,32 @@
 import { InputError } from "../util/errors.ts";
+import type { Category, MaskMode, Protection } from "../vision/agnostic.ts";
+import type { FitMode } from "../vision/fit.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
 import type { TryOnModel } from "./components.ts";
-import { CATEGORIES, type Category } from "./conditioning.ts";
+import { CATEGORIES } from "./conditioning.ts";
+import type { GeneratedMask } from "./mask.ts";
 import type { Trace } from "./trace.ts";
 
-export type Phase = "load" | "encode" | "garment" | "denoise" | "decode";
+export type Phase = "load" | "pose" | "parse" | "mask" | "encode" | "garment" | "denoise" | "decode";
 
 export interface TryOnInputs {
   readonly person: RgbImage;
   readonly garment: RgbImage;
-  /** White where the new garment may go. Resized to the output when it has another size. */
-  readonly mask: GrayImage;
+  /** White where the new garment may go, over the person's picture at any size. Without it the mask is generated. */
+  readonly mask?: GrayImage;
+  /** What a given mask does to the generated one. Default replace: it is used alone, and none is generated. */
+  readonly maskCombine?: "replace" | "add" | "subtract";
+  /** How the mask is generated; see `agnosticMask`. */
+  readonly maskMode?: MaskMode;
+  /** Pixels of 384x512 by which a generated mask is widened. */
+  readonly maskGrow?: number;
+  readonly protect?: Protection;
+  /** What is done to a person's picture of another shape than the output's. Default pad; stretch is the published way. */
+  readonly fit?: FitMode;
+  /** Whether results are put back into the person's picture at its own size (`pasted`). */
+  readonly pasteBack?: boolean;
+  /** Whether a garment on a plain background is cut out of its photo's margins. */
+  readonly trimGarment?: boolean;
   /** Default upperbody, the only one of the hd model. */
   readonly category?: Category;
   /** Pixels, multiples of 8. Default 768 × 1024. */
@@ -39,6 +55,12 @@ export interface TryOnInputs {
 
 export interface TryOnResult {
   readonly images: RgbImage[];
+  /** With `pasteBack`: the person's own picture with each result in it. */
+  readonly pasted: RgbImage[] | undefined;
+  /** What a generated mask was made from. */
+  readonly generated: GeneratedMask | undefined;
+  /** One line each about what may spoil the result. */
+  readonly warnings: readonly string[];
   readonly mask: GrayImage;
   readonly masked: RgbImage;
   readonly seed: number;
@@ -100,7 +122,7 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
     throw new InputError("try-on", "noise holds values that are not finite");
   checkChannels("person", inputs.person, 3);
   checkChannels("garment", inputs.garment, 3);
-  checkChannels("mask", inputs.mask, 1);
+  if (inputs.mask) checkChannels("mask", inputs.mask, 1);
   const drawn = inputs.seed === undefined || inputs.seed === -1;
   const seed = drawn ? Math.floor(Math.random() * 2 ** 31) : inputs.seed!;
   // as published: 1.0 already doubles the batch

@@ -1,3 +1,4 @@
+import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
 import { add, cast, mul, permute, repeat, slice } from "../tensor/ops.ts";
@@ -5,27 +6,17 @@ import { Tensor } from "../tensor/tensor.ts";
 import { InputError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show } from "../util/shape.ts";
-import { binarise, compositeGray, fromFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
-import { resize } from "../vision/resize.ts";
+import type { Category } from "../vision/agnostic.ts";
+import { fromFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
+import { pasteBack } from "../vision/paste.ts";
 import { Bag } from "./bag.ts";
 import type { TryOnComponents, TryOnModel } from "./components.ts";
-import {
-  encodeGarment,
-  imageTensor,
-  traceConditioning,
-  type Category,
-  type GarmentConditioning,
-} from "./conditioning.ts";
+import { encodeGarment, imageTensor, traceConditioning, type GarmentConditioning } from "./conditioning.ts";
 import { denoise } from "./denoise.ts";
 import { assertFinite } from "./diagnose.ts";
 import { resolveInputs, type Phase, type TryOnInputs, type TryOnResult, type TryOnSettings } from "./inputs.ts";
-
-interface Prepared {
-  readonly person: RgbImage;
-  readonly garment: RgbImage;
-  readonly mask: GrayImage;
-  readonly masked: RgbImage;
-}
+import { MaskGenerator, type GeneratedMask } from "./mask.ts";
+import { preparePictures, type Pictures } from "./pictures.ts";
 
 /** Runs phases one after the other, timed and reported, none of them after an abort. */
 class Phases {
@@ -53,13 +44,15 @@ export class Runner {
   readonly #components: TryOnComponents;
   readonly #model: TryOnModel;
   readonly #dtype: "f32" | "f16";
+  readonly #masks: MaskGenerator;
   /** The last garment's conditioning: keyed by everything it depends on. */
   #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  constructor(device: Device, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
+  constructor(device: Device, folder: Folder, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
     this.#device = device;
+    this.#masks = new MaskGenerator(device, folder);
     this.#components = components;
     this.#model = model;
     this.#dtype = dtype;
@@ -80,6 +73,7 @@ export class Runner {
     this.#disposed = true;
     this.#garment?.conditioning.dispose();
     this.#garment = undefined;
+    void this.#masks.dispose();
     const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
     for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
   }
@@ -92,16 +86,32 @@ export class Runner {
     const bag = new Bag(this.#device);
     try {
       scheduler.setTimesteps(steps);
-      const pictures = prepare(inputs, width, height);
+      const pictures = await preparePictures(inputs, settings, (person) => this.#generate(person, inputs, settings));
       const latents = await this.#denoise(bag, phases, scheduler, pictures, inputs, settings);
       const images = await phases.run("decode", () => this.#decode(latents, inputs, width, height));
-      const { mask, masked } = pictures;
-      const { timings } = phases;
-      return { images, mask, masked, seed, width, height, steps, guidanceScale, dtype: this.#dtype, timings };
+      const { mask, masked, generated, warnings, place } = pictures;
+      const paste = (image: RgbImage) => pasteBack(inputs.person, image, mask, place);
+      const pasted = inputs.pasteBack ? images.map(paste) : undefined;
+      const made = { images, pasted, mask, masked, generated, warnings };
+      return { ...made, seed, width, height, steps, guidanceScale, dtype: this.#dtype, timings: phases.timings };
     } finally {
       bag.dispose();
       scheduler.dispose();
     }
+  }
+
+  #generate(person: RgbImage, inputs: TryOnInputs, { category }: TryOnSettings): Promise<GeneratedMask> {
+    const { maskMode: mode = "reference", maskGrow: grow = 0, protect = {}, signal, onProgress } = inputs;
+    const report = (phase: Phase) => onProgress?.(phase, 0, 1);
+    return this.#masks.generate(person, {
+      model: this.#model,
+      category,
+      mode,
+      grow,
+      protect,
+      signal,
+      onProgress: report,
+    });
   }
 
   /** Everything between the pictures and the last latents, which belong to `bag`. */
@@ -109,7 +119,7 @@ export class Runner {
     bag: Bag,
     phases: Phases,
     scheduler: Scheduler,
-    pictures: Prepared,
+    pictures: Pictures,
     inputs: TryOnInputs,
     { category, width, height, guidanceScale, guided, samples, seed }: TryOnSettings,
   ): Promise<Tensor> {
@@ -148,7 +158,7 @@ export class Runner {
   }
 
   /** The latents of the person, of the person behind the mask, and the mask at their size. */
-  async #encodePerson(bag: Bag, { person, masked, mask }: Prepared, { samples = 1, trace }: TryOnInputs) {
+  async #encodePerson(bag: Bag, { person, masked, mask }: Pictures, { samples = 1, trace }: TryOnInputs) {
     const device = this.#device;
     const encode = (image: RgbImage) =>
       bag.run(() => cast(this.#components.vae.encode(imageTensor(device, image, this.#dtype)).mode(), "f32"));
@@ -224,18 +234,6 @@ export class Runner {
     const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
     return add(mul(decoded, 0.5), 0.5);
   }
-}
-
-/** Pictures at the output's size, as the published system makes them: bicubic, aspect ratio ignored. */
-function prepare({ person, garment, mask }: TryOnInputs, width: number, height: number): Prepared {
-  const at = (image: RgbImage) =>
-    image.width === width && image.height === height ? image : resize(image, width, height, "bicubic");
-  const sized = mask.width === width && mask.height === height ? mask : resize(mask, width, height, "nearest");
-  const binary = binarise(sized);
-  if (!binary.data.some((value) => value > 0))
-    throw new InputError("mask", "it is all black: there is nothing to paint");
-  const whole = at(person);
-  return { person: whole, garment: at(garment), mask: binary, masked: compositeGray(whole, binary, 127) };
 }
 
 /** The mask at the latents' size: every eighth pixel, 0 or 1, [1, h, w, 1]. */

@@ -37,7 +37,7 @@ export const TryOnPipeline = {
     const dtype = options.dtype === undefined || options.dtype === "auto" ? (half ? "f16" : "f32") : options.dtype;
     if (dtype === "f16" && !device.facts.f16)
       throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${device.facts.name} lacks`);
-    const folder = typeof files === "string" ? device.openFolder?.(files) : files;
+    const folder = typeof files === "string" ? device.host?.openFolder(files) : files;
     if (!folder)
       throw new InputError(
         "try-on",
@@ -45,7 +45,7 @@ export const TryOnPipeline = {
       );
     const progress = (done: number, total: number) => onProgress?.("load", done, total);
     const components = await loadComponents(device, folder, { model, dtype, signal, onProgress: progress });
-    const runner = new Runner(device, components, model, dtype);
+    const runner = new Runner(device, folder, components, model, dtype);
     return Object.assign((inputs: TryOnInputs) => runner.run(inputs), {
       device,
       model,

@@ -1,18 +1,7 @@
 import { FormatError } from "../util/errors.ts";
+import type { OnnxOutput, OnnxSession } from "../util/host.ts";
 
-/** A network run by ONNX Runtime: `openOnnx` makes one in Node, `onnxSession` from what onnxruntime-web opened. */
-export interface OnnxSession {
-  /** The file's name, for messages. */
-  readonly name: string;
-  /** Runs the network on its one input. @returns its outputs in the order in which the file declares them */
-  run(input: Float32Array, shape: readonly number[]): Promise<readonly OnnxOutput[]>;
-  close(): Promise<void>;
-}
-
-export interface OnnxOutput {
-  readonly data: Float32Array;
-  readonly shape: readonly number[];
-}
+export type { OnnxOutput, OnnxSession };
 
 /** What is used of onnxruntime-common's tensors. */
 interface RuntimeTensor {

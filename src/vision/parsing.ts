@@ -1,5 +1,5 @@
 import { FormatError, InputError, NonFiniteError, ShapeError } from "../util/errors.ts";
-import type { Folder } from "../util/files.ts";
+import type { Folder } from "../util/host.ts";
 import { channelsOf, type GrayImage, type RgbImage } from "./image.ts";
 import { LABEL } from "./labels.ts";
 import type { OnnxOutput, OnnxSession } from "./onnx.ts";

@@ -18,7 +18,6 @@ function expectRefusal(ran: Ran, code: 1 | 2, says: RegExp, folder: string): voi
 describe("arguments", () => {
   test.for<[string, Record<string, string | true | undefined>, RegExp]>([
     ["no person", { person: undefined }, /--person is needed/],
-    ["no mask", { mask: undefined }, /--mask is needed/],
     [
       "a width that 8 does not divide",
       { width: "770" },
@@ -44,6 +43,12 @@ describe("arguments", () => {
     const out = join(scratch(), "out");
     const ran = toile(tryOnArgs(out, changes));
     expectRefusal(ran, 2, says, out);
+  });
+
+  test("no mask, and no networks to make one with", () => {
+    const out = join(scratch(), "out");
+    const ran = toile(tryOnArgs(out, { mask: undefined }));
+    expectRefusal(ran, 1, /humanparsing\/parsing_atr\.onnx is missing; without it give --mask/, out);
   });
 
   test.for([["tryon"], ["info"], ["info", "--nothing", "x"], []])("toile %s", (args) => {

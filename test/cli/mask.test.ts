@@ -53,7 +53,7 @@ test("lower garments need no key points", () => {
 });
 
 test.each([
-  [["--keypoints", "x"], 2, "--labels is needed, and --keypoints: finding them on a photo is not part of this version"],
+  [["--keypoints", "x"], 2, "--person is needed, or --labels and --keypoints"],
   [["--labels", LABELS], 2, "--keypoints is needed"],
   [
     ["--labels", LABELS, "--category", "dress"],

@@ -10,7 +10,7 @@ import { freshDevice, inputsOf, load } from "./setup.ts";
 describe("one pipeline, many runs", () => {
   let device: Device;
   let pipeline: TryOnPipeline;
-  let inputs: TryOnInputs & { width: number; height: number };
+  let inputs: Awaited<ReturnType<typeof inputsOf>>;
   let other: TryOnInputs;
 
   beforeAll(async () => {

@@ -4,7 +4,7 @@ import { requestDevice } from "../../src/node/device.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { TryOnInputs } from "../../src/pipelines/inputs.ts";
 import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
-import type { Category } from "../../src/pipelines/conditioning.ts";
+import type { Category } from "../../src/vision/agnostic.ts";
 import { fixture } from "../helpers.ts";
 
 export type RunName = "hd-upperbody" | "dc-upperbody" | "dc-lowerbody" | "dc-dress";
@@ -19,7 +19,9 @@ export const load = (device: Device, model: "hd" | "dc", dtype: "f32" | "f16" = 
   TryOnPipeline.fromPretrained(checkpoints, { device, model, dtype });
 
 /** The pictures and settings of a reference run. */
-export async function inputsOf(run: RunName): Promise<TryOnInputs & { width: number; height: number }> {
+export async function inputsOf(
+  run: RunName,
+): Promise<TryOnInputs & Required<Pick<TryOnInputs, "mask">> & Record<"width" | "height", number>> {
   const folder = fixture(`pipeline/${run}`);
   const [person, garment, mask] = await Promise.all([
     readImage(`${folder}/person.png`),

@@ -1,0 +1,31 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { encodePng } from "../node/images.ts";
+import type { TryOnResult } from "../pipelines/inputs.ts";
+import type { GeneratedMask } from "../pipelines/mask.ts";
+import { InputError } from "../util/errors.ts";
+import { colouriseLabels } from "../vision/labels.ts";
+import { drawSkeleton } from "../vision/skeleton.ts";
+
+/** What a mask was made from and what it hides, ready to be written into a folder, which is made here. */
+export async function debugFiles(
+  folder: string,
+  { generated, mask, masked }: Pick<TryOnResult, "mask"> & Partial<Pick<TryOnResult, "masked" | "generated">>,
+): Promise<[path: string, bytes: Uint8Array][]> {
+  await mkdir(folder, { recursive: true }).catch((error: Error) => {
+    throw new InputError(folder, `cannot be made: ${error.message}`);
+  });
+  const files: [string, Uint8Array][] = [[join(folder, "mask.png"), await encodePng(mask)]];
+  if (masked) files.push([join(folder, "masked.png"), await encodePng(masked)]);
+  return generated ? [...files, ...(await sources(folder, generated))] : files;
+}
+
+async function sources(folder: string, { labels, pose }: GeneratedMask): Promise<[string, Uint8Array][]> {
+  const files: [string, Uint8Array][] = [[join(folder, "labels.png"), await encodePng(colouriseLabels(labels))]];
+  if (!pose) return files;
+  const points = { pose_keypoints_2d: pose.map(({ x, y }) => [x, y]) };
+  const skeleton = drawSkeleton(pose, labels.width, labels.height);
+  files.push([join(folder, "keypoints.json"), new TextEncoder().encode(`${JSON.stringify(points)}\n`)]);
+  files.push([join(folder, "skeleton.png"), await encodePng(skeleton)]);
+  return files;
+}

@@ -1,0 +1,98 @@
+import type { Folder } from "../checkpoint/source.ts";
+import type { Device } from "../gpu/device.ts";
+import { InputError } from "../util/errors.ts";
+import type { OpenposeBody } from "../models/openpose/body.ts";
+import { MASK_HEIGHT, MASK_WIDTH, agnosticMask, type AgnosticOptions } from "../vision/agnostic.ts";
+import type { GrayImage, RgbImage } from "../vision/image.ts";
+import { openParsers, parsePerson, type Parsers } from "../vision/parsing.ts";
+import type { Pose } from "../vision/pose.ts";
+import { resize } from "../vision/resize.ts";
+import { estimatePose, openPoseNetwork } from "./pose.ts";
+
+export interface GenerateOptions extends AgnosticOptions {
+  /** Read key points as the published system does, other people's joints included. Default false. */
+  readonly compat?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((phase: "pose" | "parse" | "mask") => void) | undefined;
+}
+
+export interface GeneratedMask {
+  /** 255 where the garment may go, at the picture's size. */
+  readonly mask: GrayImage;
+  /** What each pixel shows, 0…18, 384x512. */
+  readonly labels: GrayImage;
+  /** 18 key points in 384x512; none for lower bodies, whose mask does not need them. */
+  readonly pose: Pose | undefined;
+}
+
+/**
+ * The published way from a person's picture to the mask: key points, human parsing, and the region they give. Networks
+ * are loaded from the checkpoint's folder when they are first needed.
+ */
+export class MaskGenerator {
+  readonly #device: Device;
+  readonly #folder: Folder;
+  #pose: Promise<OpenposeBody> | undefined;
+  #parsers: { readonly neck: boolean; readonly opened: Promise<Parsers> } | undefined;
+
+  constructor(device: Device, folder: Folder) {
+    this.#device = device;
+    this.#folder = folder;
+  }
+
+  /**
+   * @param person any size; it is squeezed into 384x512, as published
+   * @throws InputError that names a missing file, NoPersonError, EmptyMaskError
+   */
+  async generate(person: RgbImage, options: GenerateOptions): Promise<GeneratedMask> {
+    const { category, compat = false, signal, onProgress } = options;
+    const small = resize(person, MASK_WIDTH, MASK_HEIGHT, "bicubic");
+    const whole = category !== "lowerbody"; // a lower body's mask needs neither key points nor the neck
+    signal?.throwIfAborted();
+    const parsers = await this.#open(whole);
+    let pose: Pose | undefined;
+    if (whole) {
+      onProgress?.("pose");
+      pose = (await estimatePose(this.#device, await this.#network(), small, { compat })).pose;
+      signal?.throwIfAborted();
+    }
+    onProgress?.("parse");
+    const labels = await parsePerson(small, parsers.atr, whole ? parsers.lip : undefined);
+    signal?.throwIfAborted();
+    onProgress?.("mask");
+    const mask = agnosticMask(labels, pose, options);
+    return { mask: resize(mask, person.width, person.height, "nearest"), labels, pose };
+  }
+
+  async dispose(): Promise<void> {
+    const [pose, parsers] = [this.#pose, this.#parsers];
+    this.#pose = undefined;
+    this.#parsers = undefined;
+    (await pose?.catch(() => undefined))?.dispose();
+    await (await parsers?.opened.catch(() => undefined))?.close();
+  }
+
+  /** A network that failed to load is tried again the next time. */
+  #network(): Promise<OpenposeBody> {
+    this.#pose ??= openPoseNetwork(this.#device, this.#folder).catch((error: unknown) => {
+      this.#pose = undefined;
+      throw error;
+    });
+    return this.#pose;
+  }
+
+  /** Both parsing networks where the neck is needed, else only the first. */
+  async #open(neck: boolean): Promise<Parsers> {
+    const { host } = this.#device;
+    if (!host)
+      throw new InputError("mask", "human parsing needs ONNX Runtime, which this device's host does not offer");
+    if (this.#parsers && (this.#parsers.neck || !neck)) return this.#parsers.opened;
+    await (await this.#parsers?.opened)?.close();
+    const opened = openParsers(this.#folder, (bytes, name) => host.openOnnx(bytes, name), { neck });
+    this.#parsers = { neck, opened };
+    return opened.catch((error: unknown) => {
+      this.#parsers = undefined;
+      throw error;
+    });
+  }
+}

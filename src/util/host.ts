@@ -1,0 +1,40 @@
+/** Bytes of which any run can be read: a file, a Blob, an array. */
+export interface ByteSource {
+  /** What errors call it: a file name. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Exactly `length` bytes in a buffer of their own, which begins with them. Fails when it cannot give them all. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close?(): Promise<void>;
+}
+
+/** A checkpoint's folder, wherever it lies. Paths are relative, with forward slashes. */
+export interface Folder {
+  readonly name: string;
+  has(path: string): Promise<boolean>;
+  open(path: string): Promise<ByteSource>;
+  text(path: string): Promise<string>;
+}
+
+/** A network run by ONNX Runtime. */
+export interface OnnxSession {
+  /** The file's name, for messages. */
+  readonly name: string;
+  /** Runs the network on its one input. @returns its outputs in the order in which the file declares them */
+  run(input: Float32Array, shape: readonly number[]): Promise<readonly OnnxOutput[]>;
+  close(): Promise<void>;
+}
+
+export interface OnnxOutput {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** What lies outside the browser-safe core. `requestDevice` of `toile/node` supplies Node's. */
+export interface Host {
+  /** A checkpoint's folder by its path. */
+  openFolder(path: string): Folder;
+  /** An ONNX network of a file's bytes; the name is for messages. */
+  openOnnx(bytes: Uint8Array, name: string): Promise<OnnxSession>;
+}
