@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InputError } from "../../src/util/errors.ts";
-import type { Folder } from "../../src/util/files.ts";
+import type { Folder } from "../../src/util/host.ts";
 import { colouriseLabels, LABEL, PALETTE } from "../../src/vision/labels.ts";
 import { onnxSession, type OnnxOutput, type OnnxSession } from "../../src/vision/onnx.ts";
 import { classify, openParsers, parsePerson, parserInput, PARSERS } from "../../src/vision/parsing.ts";
