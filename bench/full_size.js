@@ -17,7 +17,7 @@ import { formulaSource, input } from "./lib/formula.js";
 import { readTensors } from "./lib/tensors.js";
 
 const dtype = process.argv.includes("f16") ? "f16" : "f32";
-const expected = readTensors(readFileSync(new URL("../test/fixtures/full_size.safetensors", import.meta.url)));
+const expected = readTensors(readFileSync(new URL("./reference/full_size.safetensors", import.meta.url)));
 const device = await requestDevice();
 const rows = [];
 const started = performance.now();
