@@ -1,5 +1,5 @@
 // Weights and inputs by formula, so that real-size networks need no download: a hash of the element's index and of its
-// tensor's name, scaled to keep variances (test/fixtures/README.md gives the formula in words).
+// tensor's name, scaled to keep variances: u from a 32-bit mix of index and hash, then the scale below.
 
 /** 32-bit FNV-1a of a string. */
 export function fnv1a(text) {
