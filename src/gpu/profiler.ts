@@ -1,5 +1,5 @@
 import { USAGE } from "./buffers.ts";
-import { copy, type Command, type RecordedDispatch } from "./queue.ts";
+import { copy, type Command, type RecordedDispatch } from "./commands.ts";
 
 export interface ProfileRow {
   readonly kernel: string;

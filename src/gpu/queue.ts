@@ -1,24 +1,8 @@
 import { DeviceLostError, OutOfMemoryError, ToileError } from "../util/errors.ts";
 import type { DeviceFacts } from "./facts.ts";
-import type { View } from "./kernel.ts";
-import type { Pipeline } from "./pipelines.ts";
+import { copy, type Command, type RecordedDispatch } from "./commands.ts";
 import type { Profiler } from "./profiler.ts";
 import { USAGE } from "./buffers.ts";
-
-export interface RecordedDispatch {
-  readonly pipeline: Pipeline;
-  readonly params: ArrayBuffer;
-  readonly views: readonly View[];
-  readonly x: number;
-  readonly y: number;
-}
-
-export interface RecordedCopy {
-  readonly from: View;
-  readonly to: View;
-}
-
-export type Command = RecordedDispatch | RecordedCopy;
 
 const BATCH = 128; // dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
@@ -200,10 +184,6 @@ export class CommandQueue {
     }
     return group;
   }
-}
-
-export function copy(encoder: GPUCommandEncoder, { from, to }: RecordedCopy): void {
-  encoder.copyBufferToBuffer(from.buffer.gpu, from.offset, to.buffer.gpu, to.offset, Math.ceil(from.bytes / 4) * 4);
 }
 
 const isOutOfMemory = (error: GPUError) => error.constructor.name === "GPUOutOfMemoryError";

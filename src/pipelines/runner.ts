@@ -215,8 +215,11 @@ export class Runner {
       try {
         // clamping makes black of a NaN on many devices, so it is looked for first
         await assertFinite(picture, `decode, sample ${i}`, this.#components.vae, again);
-        const values = (await picture.data()).map((value) => Math.min(Math.max(value, 0), 1));
-        all?.set(values, i * pixels);
+        const values = await picture.data();
+        all?.set(
+          values.map((value) => Math.min(Math.max(value, 0), 1)),
+          i * pixels,
+        );
         images.push(fromFloat(values, width, height));
       } finally {
         picture.dispose();

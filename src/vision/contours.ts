@@ -1,10 +1,6 @@
 import type { GrayImage } from "./image.ts";
 import { dominantPoints } from "./dominant.ts";
-
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
+import type { Point } from "./point.ts";
 
 /** A closed border; `hole`: of a hole, its points still lie on the mask. */
 export interface Contour {

@@ -1,4 +1,4 @@
-import type { Point } from "./contours.ts";
+import type { Point } from "./point.ts";
 
 const NONE = -1;
 

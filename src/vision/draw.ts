@@ -1,4 +1,4 @@
-import type { Point } from "./contours.ts";
+import type { Point } from "./point.ts";
 import { fillPieSlice, fillSpan } from "./ellipse.ts";
 import type { GrayImage } from "./image.ts";
 

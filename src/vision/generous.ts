@@ -1,5 +1,5 @@
 import { wholeArm } from "./arms.ts";
-import type { Point } from "./contours.ts";
+import type { Point } from "./point.ts";
 import type { GrayImage } from "./image.ts";
 import { LABEL, maskOf } from "./labels.ts";
 import { connectedPieces, dilateBox, dilateDisc, union, without } from "./morphology.ts";

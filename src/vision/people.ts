@@ -4,7 +4,7 @@ import type { Peak } from "./peaks.ts";
 export const JOINTS = 18;
 
 /** Limbs by their joints, in the order in which people are put together. The last two only add to people. */
-const LIMBS: readonly (readonly [from: number, to: number])[] = [
+export const LIMBS: readonly (readonly [from: number, to: number])[] = [
   [1, 2],
   [1, 5],
   [2, 3],
@@ -27,7 +27,8 @@ const LIMBS: readonly (readonly [from: number, to: number])[] = [
 ];
 /** The first of the two channels of each limb's part-affinity field. */
 const FIELD = [12, 20, 14, 16, 22, 24, 0, 2, 4, 6, 8, 10, 28, 30, 34, 32, 36, 18, 26] as const;
-const FOUNDING_LIMBS = 17;
+/** How many of the first limbs may begin a person, and are drawn. */
+export const FOUNDING_LIMBS = 17;
 
 const SAMPLES = 10;
 const FIELD_THRESHOLD = 0.05;

@@ -1,4 +1,4 @@
-import type { Point } from "./contours.ts";
+import type { Point } from "./point.ts";
 import type { GrayImage } from "./image.ts";
 
 const SHIFT = 16; // edges are followed in 16.16 fixed point

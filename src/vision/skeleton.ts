@@ -1,29 +1,12 @@
 import { ShapeError } from "../util/errors.ts";
 import type { RgbImage } from "./image.ts";
+import { FOUNDING_LIMBS, LIMBS } from "./people.ts";
 import { isMissing, POSE_HEIGHT, POSE_WIDTH, type KeyPoint, type Pose } from "./pose.ts";
 
 type Colour = readonly [red: number, green: number, blue: number];
 
 /** Limbs in the order of their colours: shoulders, arms, legs, face. */
-const LIMBS: readonly (readonly [from: number, to: number])[] = [
-  [1, 2],
-  [1, 5],
-  [2, 3],
-  [3, 4],
-  [5, 6],
-  [6, 7],
-  [1, 8],
-  [8, 9],
-  [9, 10],
-  [1, 11],
-  [11, 12],
-  [12, 13],
-  [1, 0],
-  [0, 14],
-  [14, 16],
-  [0, 15],
-  [15, 17],
-];
+const DRAWN = LIMBS.slice(0, FOUNDING_LIMBS);
 
 const SHARE = 0.6; // of a limb's colour, so that crossing limbs show through
 const THICKNESS = 4 / 512; // half the width of a limb, of the picture's height
@@ -52,7 +35,7 @@ export function drawSkeleton(
     x: ((x + 0.5) * width) / POSE_WIDTH - 0.5,
     y: ((y + 0.5) * height) / POSE_HEIGHT - 0.5,
   });
-  for (const [limb, [from, to]] of LIMBS.entries()) {
+  for (const [limb, [from, to]] of DRAWN.entries()) {
     const [a, b] = [pose[from], pose[to]];
     if (a && b && !isMissing(a) && !isMissing(b)) drawCapsule(image, place(a), place(b), radius, hue(limb), SHARE);
   }

@@ -1,5 +1,5 @@
 import { ShapeError } from "../util/errors.ts";
-import type { Point } from "./contours.ts";
+import type { Point } from "./point.ts";
 
 /** x' = m0·x + m1·y + m2, y' = m3·x + m4·y + m5. */
 export type Affine = readonly [m0: number, m1: number, m2: number, m3: number, m4: number, m5: number];
