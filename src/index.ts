@@ -30,3 +30,4 @@ export { estimatePose, loadPoseNetwork, openPoseNetwork } from "./pipelines/pose
 export { checkTryOn, type Phase, type TryOnInputs, type TryOnResult } from "./pipelines/inputs.ts";
 export { TryOnPipeline, type TryOnLoadOptions } from "./pipelines/try-on.ts";
 export { Trace } from "./pipelines/trace.ts";
+export { SCHEDULER_NAMES, type SchedulerName } from "./schedulers/names.ts";

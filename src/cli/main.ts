@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from "commander";
+import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "./package.ts";
 import { flushStderr, say } from "./stderr.ts";
@@ -61,11 +62,7 @@ function addTryOn(toile: Command): void {
     .option("--scale <x>", "how strongly the result follows the garment; below 1: no guidance, half the time", "2.0")
     .option("--samples <n>", "pictures to make", "1")
     .option("--seed <n>", "-1: draw one, and say which", "-1")
-    .option(
-      "--scheduler <name>",
-      "unipc, ddim, pndm, euler, euler-ancestral, dpmpp-2m, dpmpp-2m-sde, heun, ddpm, lcm",
-      "unipc",
-    )
+    .option("--scheduler <name>", Object.keys(SCHEDULER_NAMES).join(", "), "unipc")
     .option("--dtype <name>", "auto, f32 or f16", "auto")
     .option("--noise <file>", "safetensors file with `noise` [samples, 4, height/8, width/8] to begin with")
     .option("--trace <file>", "write every intermediate tensor there (safetensors, float32)")

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Protection } from "../vision/agnostic.ts";
+import { SCHEDULER_NAMES, type SchedulerName } from "../schedulers/names.ts";
 import { UsageError } from "./errors.ts";
 
 /** Larger pictures are surely a slip of the finger: 8192² is 500 times the model's own size. */
@@ -70,6 +71,8 @@ export const protectionOf = ({ maskProtect, maskExpose }: MaskOptions): Protecti
     ...maskExpose.map((part) => [part, false] as const),
   ]);
 
+export const SCHEDULERS = Object.keys(SCHEDULER_NAMES) as [SchedulerName, ...SchedulerName[]];
+
 /** The options of `toile try-on`, from strings to what they mean. */
 const TryOnOptions = z
   .object({
@@ -86,18 +89,7 @@ const TryOnOptions = z
     scale: real,
     samples: whole(1, 64),
     seed: whole(-1, Number.MAX_SAFE_INTEGER),
-    scheduler: oneOf([
-      "unipc",
-      "ddim",
-      "pndm",
-      "euler",
-      "euler-ancestral",
-      "dpmpp-2m",
-      "dpmpp-2m-sde",
-      "heun",
-      "ddpm",
-      "lcm",
-    ]),
+    scheduler: oneOf(SCHEDULERS),
     dtype: oneOf(["auto", "f32", "f16"]),
     noise: file.optional(),
     trace: file.optional(),

@@ -10,6 +10,7 @@ import type { SchedulerConfig } from "./options.ts";
 import { PNDMScheduler } from "./pndm.ts";
 import type { NoiseSource, Scheduler } from "./scheduler.ts";
 import { UniPCMultistepScheduler } from "./unipc.ts";
+import { SCHEDULER_NAMES, type SchedulerName } from "./names.ts";
 
 export type { NoiseSource, Scheduler } from "./scheduler.ts";
 
@@ -39,22 +40,6 @@ export function createScheduler(config: SchedulerConfig, source: NoiseSource = {
     );
   return new CLASSES[name as keyof typeof CLASSES](config, source);
 }
-
-/** Short names, each with the class and the options that it stands for. */
-export const SCHEDULER_NAMES = {
-  unipc: { _class_name: "UniPCMultistepScheduler" },
-  ddim: { _class_name: "DDIMScheduler" },
-  pndm: { _class_name: "PNDMScheduler", skip_prk_steps: true },
-  euler: { _class_name: "EulerDiscreteScheduler" },
-  "euler-ancestral": { _class_name: "EulerAncestralDiscreteScheduler" },
-  "dpmpp-2m": { _class_name: "DPMSolverMultistepScheduler", algorithm_type: "dpmsolver++", solver_order: 2 },
-  "dpmpp-2m-sde": { _class_name: "DPMSolverMultistepScheduler", algorithm_type: "sde-dpmsolver++", solver_order: 2 },
-  heun: { _class_name: "HeunDiscreteScheduler" },
-  ddpm: { _class_name: "DDPMScheduler" },
-  lcm: { _class_name: "LCMScheduler" },
-} as const satisfies Record<string, SchedulerConfig & { readonly _class_name: keyof typeof CLASSES }>;
-
-export type SchedulerName = keyof typeof SCHEDULER_NAMES;
 
 /**
  * The try-on's scheduler: built from the checkpoint's values whatever class they name. UniPC ends at the smallest

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createScheduler, SCHEDULER_NAMES, tryonScheduler } from "../../src/schedulers/create.ts";
+import { createScheduler, tryonScheduler } from "../../src/schedulers/create.ts";
+import { SCHEDULER_NAMES } from "../../src/schedulers/names.ts";
 import { dpmUpdate } from "../../src/schedulers/dpm_solver.ts";
 import { interpolate, karrasSigmas, roundHalfEven, spacedTimesteps } from "../../src/schedulers/noise_schedule.ts";
 import { levelOfSigma } from "../../src/schedulers/prediction.ts";

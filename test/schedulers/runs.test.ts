@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createScheduler, SCHEDULER_NAMES, tryonScheduler } from "../../src/schedulers/create.ts";
+import { createScheduler, tryonScheduler } from "../../src/schedulers/create.ts";
+import { SCHEDULER_NAMES } from "../../src/schedulers/names.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { InputError, ShapeError } from "../../src/util/errors.ts";
 import { TorchGenerator } from "../../src/util/random.ts";
