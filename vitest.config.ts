@@ -5,12 +5,7 @@ const wgsl = {
   enforce: "pre" as const,
   transform: (code: string, id: string) =>
     id.split("?")[0]!.endsWith(".wgsl")
-      ? {
-          code: `const report = process.env["TOILE_TEST_REPORT"]; // a file for the results as JSON
-
-export default ${JSON.stringify(code)};`,
-          map: null,
-        }
+      ? { code: `export default ${JSON.stringify(code)};`, map: null }
       : undefined,
 };
 
