@@ -4,9 +4,7 @@ const wgsl = {
   name: "wgsl",
   enforce: "pre" as const,
   transform: (code: string, id: string) =>
-    id.split("?")[0]!.endsWith(".wgsl")
-      ? { code: `export default ${JSON.stringify(code)};`, map: null }
-      : undefined,
+    id.split("?")[0]!.endsWith(".wgsl") ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined,
 };
 
 const report = process.env["TOILE_TEST_REPORT"]; // a file for the results as JSON
