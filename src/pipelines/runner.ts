@@ -126,7 +126,8 @@ export class Runner {
     const { trace, signal } = inputs;
     // one generator draws all of a run's noise in PyTorch's order, so that a seed gives the reference's picture
     const generator = new TorchGenerator(seed);
-    const latentShape = [samples, 4, height / 8, width / 8];
+    const { scale, config } = this.#components.vae;
+    const latentShape = [samples, config.latent_channels, height / scale, width / scale];
     const drawNoise = () => this.#fromPlanes(generator.randn(latentShape), latentShape);
     const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
     await trace?.add("noise", noise);
@@ -160,9 +161,10 @@ export class Runner {
   /** The latents of the person, of the person behind the mask, and the mask at their size. */
   async #encodePerson(bag: Bag, { person, masked, mask }: Pictures, { samples = 1, trace }: TryOnInputs) {
     const device = this.#device;
+    const { scale } = this.#components.vae;
     const encode = (image: RgbImage) =>
       bag.run(() => cast(this.#components.vae.encode(imageTensor(device, image, this.#dtype)).mode(), "f32"));
-    const latents = { original: encode(person), masked: encode(masked), mask: bag.run(() => latentMask(device, mask)) };
+    const latents = { original: encode(person), masked: encode(masked), mask: bag.run(() => latentMask(device, mask, scale)) };
     await device.flush();
     if (trace) {
       const copies = bag.run(() => ({
@@ -239,11 +241,11 @@ export class Runner {
   }
 }
 
-/** The mask at the latents' size: every eighth pixel, 0 or 1, [1, h, w, 1]. */
-function latentMask(device: Device, mask: GrayImage): Tensor {
-  const [h, w] = [mask.height / 8, mask.width / 8];
+/** The mask at the latents' size: the first pixel of every `scale`, 0 or 1, [1, h, w, 1]. */
+function latentMask(device: Device, mask: GrayImage, scale: number): Tensor {
+  const [h, w] = [mask.height / scale, mask.width / scale];
   const values = Float32Array.from({ length: h * w }, (_, i) =>
-    mask.data[Math.floor(i / w) * 8 * mask.width + (i % w) * 8]! > 127 ? 1 : 0,
+    mask.data[Math.floor(i / w) * scale * mask.width + (i % w) * scale]! > 127 ? 1 : 0,
   );
   return Tensor.from(device, values, [1, h, w, 1]);
 }

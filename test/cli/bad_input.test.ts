@@ -146,7 +146,7 @@ describe("noise", () => {
   };
   test.for<[string, Uint8Array, RegExp]>([
     ["under another name", noise("latents", [1, 4, 8, 8]), /there is no tensor named "noise"/],
-    ["of another shape", noise("noise", [1, 4, 8, 16]), /noise is F32 \[1, 4, 8, 16\], F32 \[1, 4, 8, 8\] is needed/],
+    ["of another shape", noise("noise", [1, 4, 8, 16]), /noise is \[1, 4, 8, 16\], \[1, 4, 8, 8\] is needed/],
     ["no safetensors", new Uint8Array(40).fill(255), /noise\.safetensors: not a safetensors file/],
   ])("%s", ([, bytes, says]) => {
     const folder = scratch();
