@@ -93,6 +93,14 @@ export function binaryNumber(device: Device, call: BinaryCall, number: number): 
 
 /** y = a ∘ b where b, of `suffix` elements (a multiple of 4, or of as many as a), repeats along a. */
 export function binarySuffix(device: Device, call: BinaryCall, b: View, suffix: number): void {
+  if (suffix !== call.count && b.bytes > device.facts.limits.maxStorageBufferBindingSize) {
+    const { swap = false, a } = call; // larger than a binding: cut as strided operands are
+    const shape = [call.count / suffix, suffix];
+    const operands = swap ? ([b, a] as const) : ([a, b] as const);
+    const strides = (view: View) => (view === b ? [0, 1] : [suffix, 1]);
+    binaryStrided(device, { ...call, a: operands[0] }, operands[1], shape, strides(operands[0]), strides(operands[1]));
+    return;
+  }
   flat(device, call, suffix, b, { MODE: 0, number: 0, suffix: Math.ceil(suffix / 4) });
 }
 

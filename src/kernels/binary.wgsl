@@ -46,8 +46,9 @@ fn apply(left: wide_t, right: wide_t) -> wide_t {
     case 1u: { return left - right; }
     case 2u: { return left * right; }
     case 3u: { return left / right; }
-    case 4u: { return max(left, right); }
-    default: { return min(left, right); }
+    // by selection: a NaN on the left stays one
+    case 4u: { return select(left, right, left < right); }
+    default: { return select(left, right, left > right); }
   }
 }
 

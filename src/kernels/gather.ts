@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
-import { rowBands, slice } from "./bands.ts";
+import { bandsOf, rowBands, slice } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import source from "./gather.wgsl";
 import index from "./lib/index.wgsl";
@@ -36,12 +36,16 @@ export function gather(
   const vector = channels % 4 === 0;
   const row = vector ? channels / 4 : channels;
   const bytes = channels * (elem === "f16" ? 2 : 4);
-  for (const band of rowBands(device.facts.limits, rows, bytes)) {
-    device.run(kernel, {
-      spec: { item_t: vector ? `vec4<${elem}>` : elem },
-      params: { items: count * row, row, first_row: band.start, rows: band.length, all_rows: rows },
-      bind: { ids, table: slice(table, band.start * bytes, band.length * bytes), y },
-      groups: Math.ceil((count * row) / WG),
-    });
-  }
+  for (const some of bandsOf(device.facts.limits, count, [4, bytes]))
+    for (const band of rowBands(device.facts.limits, rows, bytes))
+      device.run(kernel, {
+        spec: { item_t: vector ? `vec4<${elem}>` : elem },
+        params: { items: some.length * row, row, first_row: band.start, rows: band.length, all_rows: rows },
+        bind: {
+          ids: slice(ids, some.start * 4, some.length * 4),
+          table: slice(table, band.start * bytes, band.length * bytes),
+          y: slice(y, some.start * bytes, some.length * bytes),
+        },
+        groups: Math.ceil((some.length * row) / WG),
+      });
 }

@@ -69,7 +69,8 @@ fn pool(image: u32, oy: u32, ox: u32, c: u32) -> wide_t {
       let ix = ox * p.stride_x + kx - p.pad_x;
       if (iy < p.in_h && ix < p.in_w) {
         let v = pixel(image, iy, ix, c);
-        if (MODE == 2u) { result = max(result, v); } else { result += v; }
+        // a NaN wins, whenever it comes
+        if (MODE == 2u) { result = select(result, v, (v > result) | !(v == v)); } else { result += v; }
       }
     }
   }

@@ -2,9 +2,15 @@ import { DTypeError, ShapeError } from "../util/errors.ts";
 import { show, type Shape } from "../util/shape.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** Throws unless a tensor is data in natural order with at least one element. */
+export function dataOf(op: string, x: Tensor): void {
+  if (x.packed) throw new ShapeError(op, `a packed weight ${show(x.shape)} is no data: only linear and conv2d read it`);
+  if (x.size === 0) throw new ShapeError(op, `a size of 0 in ${show(x.shape)}`);
+}
+
 /** The tensor's type where the op computes with floating point. */
 export function floatType(op: string, x: Tensor): "f32" | "f16" {
-  if (x.packed) throw new ShapeError(op, `a packed weight ${show(x.shape)} is no data: only linear and conv2d read it`);
+  dataOf(op, x);
   if (x.dtype === "i32") throw new DTypeError(op, `x is i32, floating point is needed`);
   return x.dtype;
 }
@@ -12,6 +18,7 @@ export function floatType(op: string, x: Tensor): "f32" | "f16" {
 /** Throws unless both tensors have one type. */
 export function sameType(op: string, names: readonly [string, string], a: Tensor, b: Tensor): "f32" | "f16" {
   if (a.dtype !== b.dtype) throw new DTypeError(op, `${names[0]} is ${a.dtype} and ${names[1]} is ${b.dtype}`);
+  if (b.size === 0) throw new ShapeError(op, `a size of 0 in ${show(b.shape)}`);
   return floatType(op, a);
 }
 

@@ -40,6 +40,7 @@ export class Tensor {
 
   /** A tensor whose content is undefined until a kernel writes it. */
   static empty(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
+    checkSizes("Tensor.empty", shape);
     return new Tensor(device, { view: device.alloc(count(shape) * BYTES[dtype]), users: 0 }, shape, dtype, false);
   }
 
@@ -55,6 +56,7 @@ export class Tensor {
     shape: Shape,
     dtype: DType = data instanceof Int32Array ? "i32" : "f32",
   ): Tensor {
+    checkSizes("Tensor.from", shape);
     if (data.length !== count(shape))
       throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
     const view = device.upload(encode(data, dtype));
@@ -63,6 +65,7 @@ export class Tensor {
 
   /** Copies bytes that already are elements of `dtype`. */
   static fromBytes(device: Device, bytes: Uint8Array, shape: Shape, dtype: DType): Tensor {
+    checkSizes("Tensor.fromBytes", shape);
     const needed = count(shape) * BYTES[dtype];
     if (bytes.length !== needed)
       throw new ShapeError("Tensor.fromBytes", `${bytes.length} bytes for ${show(shape)} of ${dtype}`);
@@ -75,6 +78,7 @@ export class Tensor {
   }
 
   static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
+    checkSizes("Tensor.zeros", shape);
     const view = device.upload(new Uint8Array(count(shape) * BYTES[dtype]));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
   }
@@ -139,6 +143,11 @@ export class Tensor {
     this.device.orphan(this);
     if (--this.#storage.users === 0) this.device.release(this.#storage.view);
   }
+}
+
+function checkSizes(op: string, shape: Shape): void {
+  if (shape.some((size) => !Number.isInteger(size) || size < 0))
+    throw new ShapeError(op, `sizes must be whole and not negative, got ${show(shape)}`);
 }
 
 function encode(data: Float32Array | Int32Array | readonly number[], dtype: DType): ArrayBufferView {

@@ -92,4 +92,32 @@ export const LARGE: Readonly<Record<string, (i: Inputs) => Tensor>> = {
     ops.scaledDotProductAttention(tensor(1, [15, 80, 16]), tensor(2, [1, 90, 16]), tensor(3, [1, 90, 16]), {
       heads: 2,
     }),
+  "embedding of many ids": ({ tensor, ids }) => ops.embedding(ids([900], 50), tensor(1, [50, 24])),
+  "embedding, ids beyond a binding": ({ tensor, ids }) => ops.embedding(ids([9000], 50), tensor(1, [50, 4])),
+  "embedding, all beyond a binding": ({ tensor, ids }) => ops.embedding(ids([9000], 3000), tensor(1, [3000, 5])),
+  "add of a suffix beyond a binding": ({ tensor }) => ops.add(tensor(1, [3, 20_000]), tensor(2, [20_000])),
+  "sub from a suffix beyond a binding": ({ tensor }) => ops.sub(tensor(2, [20_000]), tensor(1, [3, 20_000])),
+  "matmul of batches": ({ tensor, vector }) =>
+    ops.matmul(tensor(1, [9, 40, 36]), tensor(2, [9, 36, 44]), {
+      bias: vector(3, 44),
+      residual: tensor(4, [9, 40, 44]),
+    }),
+  "matmul of batches that begin between bindings": ({ tensor }) =>
+    ops.matmul(tensor(1, [9, 41, 35]), tensor(2, [9, 43, 35]), { transposeB: true, activation: "silu" }),
+  "matmul of batches with a shared matrix": ({ tensor }) => ops.matmul(tensor(1, [9, 60, 36]), tensor(2, [36, 37])),
+  "matmul of a shared matrix with batches": ({ tensor }) => ops.matmul(tensor(1, [60, 36]), tensor(2, [9, 36, 37])),
+  "matmul of rows": ({ tensor }) => ops.matmul(tensor(1, [800, 36]), tensor(2, [36, 44])),
+  "attention of many queries": ({ tensor }) =>
+    ops.scaledDotProductAttention(tensor(1, [1, 900, 16]), tensor(2, [1, 70, 16]), tensor(3, [1, 70, 16]), {
+      heads: 2,
+    }),
+  "attention of many queries in batches": ({ tensor }) =>
+    ops.scaledDotProductAttention(tensor(1, [3, 1111, 12]), tensor(2, [3, 70, 12]), tensor(3, [3, 70, 12]), {
+      heads: 3,
+    }),
+  "nearest resizing by 0.08": ({ tensor }) => ops.interpolate(tensor(1, [1, 409, 30, 4]), { scaleFactor: 0.08 }),
+  "bilinear shrinking": ({ tensor }) =>
+    ops.interpolate(tensor(1, [1, 400, 30, 4]), { size: [30, 40], mode: "bilinear" }),
+  maxPool2d: ({ tensor }) => ops.maxPool2d(tensor(1, [2, 121, 33, 5]), { kernelSize: 3, stride: 2, padding: 1 }),
+  avgPool2d: ({ tensor }) => ops.avgPool2d(tensor(1, [1, 121, 33, 8]), { kernelSize: 5, stride: 1, padding: 2 }),
 };

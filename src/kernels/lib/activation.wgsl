@@ -17,13 +17,21 @@ fn normal_tail4(x: vec4f) -> vec4f {
   return 0.5 * t * exp(t * s - z * z - 1.26551223);
 }
 
+// clamp, min, max and some drivers' exp may turn a NaN into a number, and a NaN is to arrive where it is looked for:
+// bounds are selections, and exp is asked only about numbers.
+fn exp4(x: vec4f) -> vec4f {
+  return select(x, exp(x), x == x);
+}
+
 fn sigmoid4(x: vec4f) -> vec4f {
-  return 1.0 / (1.0 + exp(-clamp(x, vec4f(-87.0), vec4f(87.0))));
+  let low = select(x, vec4f(-87.0), x < vec4f(-87.0));
+  return 1.0 / (1.0 + exp4(-select(low, vec4f(87.0), low > vec4f(87.0))));
 }
 
 // tanh of the built-in kind overflows on some drivers for large arguments
 fn tanh4(x: vec4f) -> vec4f {
-  let e = exp(-2.0 * min(abs(x), vec4f(20.0)));
+  let size = select(abs(x), vec4f(20.0), abs(x) > vec4f(20.0));
+  let e = exp(-2.0 * size);
   let x2 = x * x;
   let series = x * (1.0 - x2 * (0.33333334 - x2 * 0.13333334));
   return select(sign(x) * (1.0 - e) / (1.0 + e), series, abs(x) < vec4f(0.05));
@@ -36,14 +44,14 @@ fn gelu4(x: vec4f) -> vec4f {
 
 fn activate4(x: vec4f, kind: u32) -> vec4f {
   switch kind {
-    case 1u: { return max(x, vec4f()); }
+    case 1u: { return select(x, vec4f(), x < vec4f()); }
     case 2u: { return x * sigmoid4(x); }
     case 3u: { return gelu4(x); }
     case 4u: { return 0.5 * x * (1.0 + tanh4(0.79788456 * (x + 0.044715 * x * x * x))); }
     case 5u: { return x * sigmoid4(1.702 * x); }
     case 6u: { return tanh4(x); }
     case 7u: { return sigmoid4(x); }
-    case 8u: { return exp(x); }
+    case 8u: { return exp4(x); }
     default: { return x; }
   }
 }

@@ -1,9 +1,10 @@
-import { attention } from "../../kernels/attention.ts";
-import { ranges } from "../../kernels/bands.ts";
+import type { View } from "../../gpu/kernel.ts";
+import { attention, type AttentionCall } from "../../kernels/attention.ts";
+import { ranges, rowBands, slice as part } from "../../kernels/bands.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { sameShape, show } from "../../util/shape.ts";
-import { floatType, shapeError } from "../check.ts";
-import { Tensor } from "../tensor.ts";
+import { dataOf, floatType, shapeError } from "../check.ts";
+import { BYTES, Tensor } from "../tensor.ts";
 import { mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { concat } from "./concat.ts";
@@ -41,6 +42,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   if (!Number.isInteger(headDim) || headDim % 4 !== 0)
     throw new ShapeError(op, `${channels} channels in ${heads} heads: a head needs a multiple of 4`);
   for (const other of more ? [k, v, more.k, more.v] : [k, v]) {
+    dataOf(op, other);
     const shares =
       other === more?.k || other === more?.v ? n % other.shape[0]! === 0 : other.shape[0] === n || other.shape[0] === 1;
     if (other.shape.length !== 3 || other.shape[2] !== channels || !shares)
@@ -55,24 +57,36 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     const keys = joined(k, more?.k, n);
     const values = joined(v, more?.v, n);
     if (heads === 1 && headDim > WIDE && !isCausal) return wideHead(q, keys, values, scale);
+    const shape = { elem, heads, headDim, queries, keys: keys.shape[1]!, causal: isCausal, scale };
+    const { limits } = q.device.facts;
+    if (q.view.bytes / n > limits.maxStorageBufferBindingSize && !isCausal) return inBands(q, keys, values, shape);
     const y = Tensor.empty(q.device, q.shape, q.dtype);
-    attention(q.device, {
-      elem,
-      batches: n,
-      heads,
-      headDim,
-      queries,
-      keys: keys.shape[1]!,
-      q: q.view,
-      k: keys.view,
-      v: values.view,
-      y: y.view,
-      sharedKeys: keys.shape[0] === 1,
-      causal: isCausal,
-      scale,
-    });
+    const sharedKeys = keys.shape[0] === 1;
+    attention(q.device, { ...shape, batches: n, q: q.view, k: keys.view, v: values.view, y: y.view, sharedKeys });
     return y;
   });
+}
+
+type Sizes = Omit<AttentionCall, "batches" | "q" | "k" | "v" | "y" | "sharedKeys">;
+
+/** Batches whose queries are more than a binding holds: one by one, their queries in bands. */
+function inBands(q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor {
+  const [n = 0, queries = 0, channels = 0] = q.shape;
+  const { device } = q;
+  const row = channels * BYTES[q.dtype];
+  const results = Array.from({ length: n }, (_, batch) => {
+    const at = k.shape[0] === 1 ? 0 : batch;
+    const own = slice(q, 0, batch, batch + 1);
+    const [kOwn, vOwn] = [slice(k, 0, at, at + 1).view, slice(v, 0, at, at + 1).view];
+    const y = Tensor.empty(device, own.shape, q.dtype);
+    for (const { start, length } of rowBands(device.facts.limits, queries, row)) {
+      const [band, to] = [own, y].map((t) => part(t.view, start * row, length * row)) as [View, View];
+      const one = { ...sizes, queries: length, batches: 1, sharedKeys: true };
+      attention(device, { ...one, q: band, k: kOwn, v: vOwn, y: to });
+    }
+    return y;
+  });
+  return concat(results, 0);
 }
 
 const WIDE = 160; // channels from which a head's sums no longer fit into registers

@@ -6,8 +6,9 @@ import { Tensor } from "../tensor.ts";
 
 function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
   if (typeof b === "number") {
+    const elem = floatType(op, a);
     const y = Tensor.empty(a.device, a.shape, a.dtype);
-    binaryNumber(a.device, { op, elem: floatType(op, a), a: a.view, y: y.view, count: a.size }, b);
+    binaryNumber(a.device, { op, elem, a: a.view, y: y.view, count: a.size }, b);
     return y;
   }
   const elem = sameType(op, ["a", "b"], a, b);

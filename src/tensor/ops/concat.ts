@@ -1,6 +1,7 @@
 import { stridedCopy } from "../../kernels/strided_copy.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { axis, count, show } from "../../util/shape.ts";
+import { dataOf } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
@@ -12,6 +13,7 @@ export function concat(tensors: readonly Tensor[], dim: number): Tensor {
   if (!first) throw new ShapeError("concat", "no tensors");
   const at = axis("concat", dim, first.shape.length);
   for (const t of tensors) {
+    dataOf("concat", t);
     if (t.dtype !== first.dtype) throw new DTypeError("concat", `${first.dtype} and ${t.dtype}`);
     if (t.shape.length !== first.shape.length || t.shape.some((size, i) => i !== at && size !== first.shape[i]))
       throw new ShapeError("concat", `shapes differ beside dimension ${at}: ${show(first.shape)} and ${show(t.shape)}`);

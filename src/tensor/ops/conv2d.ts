@@ -2,8 +2,8 @@ import type { Activation } from "../../kernels/activation.ts";
 import { bindRange, ranges } from "../../kernels/bands.ts";
 import { gemm, type ConvGeometry, type GemmCall } from "../../kernels/gemm.ts";
 import { OutOfMemoryError, ShapeError } from "../../util/errors.ts";
-import { count, show } from "../../util/shape.ts";
-import { sameType, shapeError } from "../check.ts";
+import { show } from "../../util/shape.ts";
+import { floatType, sameType, shapeError } from "../check.ts";
 import { packedSizes } from "../packing.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 import { checkEpilogue, finish, linear } from "./linear.ts";
@@ -94,9 +94,11 @@ function conv2dSizes(x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: Con
   const steps = typeof stride === "number" ? [stride] : stride;
   if (steps.some((step) => !Number.isInteger(step) || step < 1))
     throw new ShapeError("conv2d", `stride ${steps.join(", ")}`);
-  if (count(x.shape) === 0) throw new ShapeError("conv2d", `x ${show(x.shape)} is empty`);
   const [sy, sx] = typeof stride === "number" ? [stride, stride] : stride;
   const pad = paddingOf(padding);
+  const pads = [pad.top, pad.bottom, pad.left, pad.right];
+  if (!pads.every((size) => Number.isInteger(size) && size >= 0))
+    throw new ShapeError("conv2d", `padding ${pads.join(", ")}`);
   const output = [
     Math.floor((h + pad.top + pad.bottom - kh) / sy) + 1,
     Math.floor((w + pad.left + pad.right - kw) / sx) + 1,
@@ -115,6 +117,7 @@ function paddingOf(padding: Padding): { top: number; bottom: number; left: numbe
 
 function checkShift(x: Tensor, shift: Tensor, n: number, out: number): void {
   sameType("conv2d", ["x", "shift"], x, shift);
+  floatType("conv2d", shift);
   if (shift.shape.length !== 2 || shift.shape[1] !== out || (shift.shape[0] !== n && shift.shape[0] !== 1))
     throw new ShapeError("conv2d", `shift is ${show(shift.shape)}, [${n} or 1, ${out}] is needed`);
 }

@@ -1,7 +1,7 @@
 import { gather } from "../../kernels/gather.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
-import { floatType } from "../check.ts";
+import { dataOf, floatType } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
@@ -16,6 +16,8 @@ export function embedding(ids: Tensor, weight: Tensor): Tensor {
   const [rows = 0, channels = 0] = weight.shape;
   if (weight.shape.length !== 2)
     throw new ShapeError("embedding", `weight must be [rows, channels], got ${show(weight.shape)}`);
+  dataOf("embedding", ids);
+  const elem = floatType("embedding", weight);
   const y = Tensor.empty(ids.device, [...ids.shape, channels], weight.dtype);
   gather(ids.device, {
     ids: ids.view,
@@ -24,7 +26,7 @@ export function embedding(ids: Tensor, weight: Tensor): Tensor {
     count: ids.size,
     rows,
     channels,
-    elem: floatType("embedding", weight),
+    elem,
   });
   return y;
 }

@@ -9,10 +9,11 @@ import { Tensor } from "../tensor.ts";
  * @throws ShapeError
  */
 export function geglu(x: Tensor): Tensor {
+  const elem = floatType("geglu", x);
   const channels = x.shape.at(-1)! / 2;
   if (channels % 4 !== 0)
     throw new ShapeError("geglu", `x is ${show(x.shape)}: twice a multiple of 4 channels is needed`);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), channels], x.dtype);
-  kernel(x.device, x.view, y.view, y.size / channels, channels, floatType("geglu", x));
+  kernel(x.device, x.view, y.view, y.size / channels, channels, elem);
   return y;
 }

@@ -1,15 +1,17 @@
 import type { Activation } from "../../kernels/activation.ts";
-import { bindRange, rowBands } from "../../kernels/bands.ts";
-import { gemm } from "../../kernels/gemm.ts";
+import type { View } from "../../gpu/kernel.ts";
+import { bindRange, ranges, rowBands } from "../../kernels/bands.ts";
+import { gemm, type GemmCall } from "../../kernels/gemm.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { count, sameShape, show, type Shape } from "../../util/shape.ts";
-import { channelVector, sameType, shapeError } from "../check.ts";
+import { channelVector, floatType, sameType, shapeError } from "../check.ts";
 import { packedSizes } from "../packing.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 import { add } from "./binary.ts";
 import { packWeight } from "./pack.ts";
 import { cropChannels, padChannels } from "./pad.ts";
 import { permute } from "./permute.ts";
+import { slice } from "./slice.ts";
 
 export interface LinearOptions {
   /** [out], f32. */
@@ -83,6 +85,7 @@ export interface MatmulOptions extends LinearOptions {
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const { transposeB = false, bias, activation, residual } = options;
   const elem = sameType("matmul", ["a", "b"], a, b);
+  floatType("matmul", b);
   const [m, k, n, batches, shared] = matmulSizes(a, b, transposeB);
   const shape = a.shape.length === 2 && b.shape.length === 2 ? [m, n] : [batches, m, n];
   checkEpilogue("matmul", a, shape, options);
@@ -95,25 +98,67 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     const rows = wRows && !transposeB ? permute(b, b.shape.length === 3 ? [0, 2, 1] : [1, 0]) : b;
     const w = padChannels(rows, wRows ? k4 : up4(n));
     const y = Tensor.empty(device, [...shape.slice(0, -1), up4(n)], a.dtype);
-    gemm(device, {
-      elem,
-      batches,
-      m,
-      n4: up4(n) / 4,
-      k4: k4 / 4,
-      x: x.view,
-      w: w.view,
-      y: y.view,
-      wRows,
-      batchStride: {
-        x: a.shape.length === 2 ? 0 : (m * k4) / 4,
-        w: shared ? 0 : wRows ? (n * k4) / 4 : (k * up4(n)) / 4,
-        y: (m * up4(n)) / 4,
-      },
-      epilogue: { bias: bias?.view, activation, residual: residual && n === up4(n) ? residual.view : undefined },
-    });
+    const added = residual && n === up4(n) ? residual : undefined;
+    const sharedA = a.shape.length === 2;
+    for (const part of matmulParts({ x, w, y, residual: added }, { batches, m, sharedA, sharedB: shared }))
+      gemm(device, {
+        elem,
+        n4: up4(n) / 4,
+        k4: k4 / 4,
+        wRows,
+        batchStride: {
+          x: sharedA ? 0 : (m * k4) / 4,
+          w: shared ? 0 : wRows ? (n * k4) / 4 : (k * up4(n)) / 4,
+          y: (m * up4(n)) / 4,
+        },
+        ...part.call,
+        epilogue: { bias: bias?.view, activation, residual: part.residual },
+      });
     return finish(y, n, residual);
   });
+}
+
+interface MatmulOperands {
+  readonly x: Tensor;
+  readonly w: Tensor;
+  readonly y: Tensor;
+  readonly residual: Tensor | undefined;
+}
+
+type MatmulPart = Pick<GemmCall, "batches" | "m" | "x" | "w" | "y" | "first">;
+
+/** The whole product where bindings hold it; else band after band of rows of each batch. */
+function* matmulParts(
+  { x, w, y, residual }: MatmulOperands,
+  { batches, m, sharedA, sharedB }: { batches: number; m: number; sharedA: boolean; sharedB: boolean },
+): Generator<{ call: MatmulPart; residual: View | undefined }> {
+  const { limits } = x.device.facts;
+  if (Math.max(x.view.bytes, w.view.bytes, y.view.bytes) <= limits.maxStorageBufferBindingSize) {
+    yield { call: { batches, m, x: x.view, w: w.view, y: y.view }, residual: residual?.view };
+    return;
+  }
+  const bytes = BYTES[x.dtype];
+  const [xRow, yRow, wBatch] = [
+    x.shape.at(-1)! * bytes,
+    y.shape.at(-1)! * bytes,
+    w.view.bytes / (sharedB ? 1 : batches),
+  ];
+  const room = limits.maxStorageBufferBindingSize - Math.max(16, limits.minStorageBufferOffsetAlignment);
+  const rows = Math.max(1, Math.floor(room / Math.max(xRow, yRow)));
+  for (let batch = 0; batch < batches; batch++) {
+    const wRange = bindRange(limits, w.view, sharedB ? 0 : batch * wBatch, wBatch);
+    // the kernels have no place to begin inside w: a batch that lies between two places to bind is copied to one
+    const own = wRange.skip === 0 ? undefined : slice(w, 0, batch, batch + 1);
+    for (const { start, length } of ranges(m, rows)) {
+      const from = bindRange(limits, x.view, ((sharedA ? 0 : batch * m) + start) * xRow, length * xRow);
+      const yBytes = [(batch * m + start) * yRow, length * yRow] as const;
+      const to = bindRange(limits, y.view, ...yBytes);
+      const first = { x: from.skip / (4 * bytes), y: to.skip / (4 * bytes) };
+      const call = { batches: 1, m: length, x: from.view, w: own?.view ?? wRange.view, y: to.view, first };
+      yield { call, residual: residual && bindRange(limits, residual.view, ...yBytes).view };
+    }
+    own?.dispose();
+  }
 }
 
 function matmulSizes(
@@ -150,6 +195,7 @@ export function checkEpilogue(
 ): void {
   if (bias) channelVector(op, "bias", bias, shape.at(-1)!);
   if (!residual) return;
+  floatType(op, residual);
   if (!sameShape(residual.shape, shape))
     throw shapeError(op, "residual is not of the result's shape", residual.shape, shape);
   sameType(op, ["x", "residual"], x, residual);

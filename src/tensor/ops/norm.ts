@@ -19,6 +19,7 @@ export interface LayerNormOptions {
  * @throws ShapeError, DTypeError
  */
 export function layerNorm(x: Tensor, { weight, bias, eps = 1e-5 }: LayerNormOptions): Tensor {
+  const elem = floatType("layerNorm", x);
   const channels = x.shape.at(-1)!;
   if (channels % 4 !== 0)
     throw new ShapeError("layerNorm", `${channels} channels of ${show(x.shape)}: a multiple of 4 is needed`);
@@ -31,7 +32,7 @@ export function layerNorm(x: Tensor, { weight, bias, eps = 1e-5 }: LayerNormOpti
     rows: x.size / channels,
     channels,
     eps,
-    elem: floatType("layerNorm", x),
+    elem,
   });
   return y;
 }
@@ -51,6 +52,7 @@ export function groupNorm(
   groups: number,
   { weight, bias, eps = 1e-5, activation = "none" }: GroupNormOptions,
 ): Tensor {
+  const elem = floatType("groupNorm", x);
   const channels = x.shape.at(-1)!;
   const images = x.shape[0]!;
   if (x.shape.length < 2) throw new ShapeError("groupNorm", `x must be [n, ..., c], got ${show(x.shape)}`);
@@ -70,7 +72,7 @@ export function groupNorm(
     groups,
     eps,
     silu: activation === "silu",
-    elem: floatType("groupNorm", x),
+    elem,
   });
   return y;
 }

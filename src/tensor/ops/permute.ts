@@ -1,6 +1,7 @@
 import { stridedCopy } from "../../kernels/strided_copy.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { show, stridesOf } from "../../util/shape.ts";
+import { dataOf } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
@@ -8,6 +9,7 @@ import { Tensor } from "../tensor.ts";
  * @throws ShapeError when `dims` is not an order of x's dimensions, or there are more than five
  */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  dataOf("permute", x);
   const rank = x.shape.length;
   if (rank > 5 || dims.length !== rank || [...dims].sort((a, b) => a - b).some((dim, i) => dim !== i))
     throw new ShapeError("permute", `${show(dims)} is no order of the dimensions of ${show(x.shape)}`);

@@ -24,6 +24,7 @@ export function interpolate(
   x: Tensor,
   { size, scaleFactor, mode = "nearest", alignCorners = false }: InterpolateOptions,
 ): Tensor {
+  const elem = floatType("interpolate", x);
   const [images, input, channels] = imageSizes("interpolate", x);
   const factor = scaleFactor === undefined ? undefined : pair(scaleFactor);
   if ((size === undefined) === (factor === undefined))
@@ -39,7 +40,7 @@ export function interpolate(
   const scale: Pair = [ratio(0), ratio(1)];
   resample(x.device, {
     mode,
-    elem: floatType("interpolate", x),
+    elem,
     x: x.view,
     y: y.view,
     images,
@@ -62,8 +63,11 @@ export interface PoolOptions {
 
 function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
   return (x: Tensor, { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions): Tensor => {
+    const elem = floatType(op, x);
     const [images, input, channels] = imageSizes(op, x);
     const [kernel, step, pad] = [pair(kernelSize), pair(stride), pair(padding)];
+    if ([...kernel, ...step].some((size) => !(size > 0)) || ![...kernel, ...step, ...pad].every(Number.isInteger))
+      throw new ShapeError(op, `kernel ${show(kernel)}, stride ${show(step)}, padding ${show(pad)}`);
     const size = (i: 0 | 1) => Math.floor((input[i] + 2 * pad[i] - kernel[i]) / step[i]) + 1;
     const output: Pair = [size(0), size(1)];
     if (!(output[0] > 0 && output[1] > 0) || pad[0] * 2 > kernel[0] || pad[1] * 2 > kernel[1])
@@ -71,7 +75,7 @@ function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
     const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
     resample(x.device, {
       mode,
-      elem: floatType(op, x),
+      elem,
       x: x.view,
       y: y.view,
       images,

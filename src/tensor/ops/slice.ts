@@ -1,6 +1,7 @@
 import { stridedCopy } from "../../kernels/strided_copy.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { axis, count, show } from "../../util/shape.ts";
+import { dataOf } from "../check.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
@@ -8,6 +9,7 @@ import { Tensor } from "../tensor.ts";
  * @throws ShapeError when they do not lie inside
  */
 export function slice(x: Tensor, dim: number, start: number, end: number): Tensor {
+  dataOf("slice", x);
   const at = axis("slice", dim, x.shape.length);
   const size = x.shape[at]!;
   if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= size))

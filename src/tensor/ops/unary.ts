@@ -5,8 +5,9 @@ import { floatType } from "../check.ts";
 
 function activation(op: Activation) {
   return (x: Tensor): Tensor => {
+    const elem = floatType(op, x);
     const y = Tensor.empty(x.device, x.shape, x.dtype);
-    kernel(x.device, x.view, y.view, x.size, floatType(op, x), op);
+    kernel(x.device, x.view, y.view, x.size, elem, op);
     return y;
   };
 }

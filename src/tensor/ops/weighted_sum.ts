@@ -14,6 +14,7 @@ export function weightedSum(terms: readonly (readonly [coefficient: number, tens
     throw new ShapeError("weightedSum", `${terms.length} terms, 1 to ${MAX_TERMS} are possible`);
   for (const [, t] of terms) {
     sameType("weightedSum", ["the first term", "another"], first, t);
+    floatType("weightedSum", t);
     if (!sameShape(t.shape, first.shape)) throw shapeError("weightedSum", "terms differ", first.shape, t.shape);
   }
   const y = Tensor.empty(first.device, first.shape, first.dtype);
