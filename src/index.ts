@@ -27,7 +27,8 @@ export { decodePose, type FoundPose, type KeyPoint, type Person, type Pose, type
 export { drawSkeleton } from "./vision/skeleton.ts";
 export { OpenposeBody } from "./models/openpose/body.ts";
 export { estimatePose, loadPoseNetwork, openPoseNetwork } from "./pipelines/pose.ts";
-export { checkTryOn, type Phase, type TryOnInputs, type TryOnResult } from "./pipelines/inputs.ts";
+export type { Phase, TryOnInputs, TryOnResult } from "./pipelines/inputs.ts";
+export { checkTryOn } from "./pipelines/settings.ts";
 export { TryOnPipeline, type TryOnLoadOptions } from "./pipelines/try-on.ts";
 export { Trace } from "./pipelines/trace.ts";
 export { SCHEDULER_NAMES, type SchedulerName } from "./schedulers/names.ts";

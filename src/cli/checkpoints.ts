@@ -1,12 +1,28 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import type { Folder } from "../checkpoint/source.ts";
+import { shipped } from "../node/package.ts";
+import { json, LAYOUT } from "../pipelines/components.ts";
+import { tryonScheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
-import { packageInfo } from "./package.ts";
+import { UsageError } from "./errors.ts";
 
 /** The folder given, or the small checkpoint that ships. @throws InputError when it is no folder */
 export async function checkpointFolder(given: string | undefined): Promise<string> {
-  const folder = given ?? join(packageInfo().root, "weights");
+  const folder = given ?? shipped("weights");
   const found = await stat(folder).catch(() => undefined);
-  if (!found?.isDirectory()) throw new InputError(folder, found ? "is not a folder" : "no such folder of checkpoints");
-  return folder;
+  if (found?.isDirectory()) return folder;
+  throw new InputError(folder, found ? "is not a folder" : `no such folder of checkpoints; it should hold ${LAYOUT}`);
+}
+
+/** Some schedulers cannot take every number of steps, which their own configuration says. @throws UsageError */
+export async function checkSteps(folder: Folder, options: { scheduler: string; steps: number }): Promise<void> {
+  const scheduler = tryonScheduler(await json(folder, "ootd/scheduler/scheduler_config.json"), options.scheduler);
+  try {
+    scheduler.setTimesteps(options.steps);
+  } catch (error) {
+    if (error instanceof InputError) throw new UsageError(`--steps "${options.steps}": ${error.message}`);
+    throw error;
+  } finally {
+    scheduler.dispose();
+  }
 }

@@ -1,20 +1,18 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { encodePng } from "../node/images.ts";
 import type { TryOnResult } from "../pipelines/inputs.ts";
 import type { GeneratedMask } from "../pipelines/mask.ts";
-import { InputError } from "../util/errors.ts";
 import { colouriseLabels } from "../vision/labels.ts";
 import { drawSkeleton } from "../vision/skeleton.ts";
 
-/** What a mask was made from and what it hides, ready to be written into a folder, which is made here. */
+/** Every file that `debugFiles` may give. */
+export const DEBUG_FILES = ["mask.png", "masked.png", "labels.png", "keypoints.json", "skeleton.png"] as const;
+
+/** What a mask was made from and what it hides, ready to be written into a folder. */
 export async function debugFiles(
   folder: string,
   { generated, mask, masked }: Pick<TryOnResult, "mask"> & Partial<Pick<TryOnResult, "masked" | "generated">>,
 ): Promise<[path: string, bytes: Uint8Array][]> {
-  await mkdir(folder, { recursive: true }).catch((error: Error) => {
-    throw new InputError(folder, `cannot be made: ${error.message}`);
-  });
   const files: [string, Uint8Array][] = [[join(folder, "mask.png"), await encodePng(mask)]];
   if (masked) files.push([join(folder, "masked.png"), await encodePng(masked)]);
   return generated ? [...files, ...(await sources(folder, generated))] : files;

@@ -12,7 +12,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { DeviceError } from "../util/errors.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, oneLine, type ExitCode } from "./errors.ts";
-import { packageInfo } from "./package.ts";
+import { packageInfo } from "../node/package.ts";
 import { say } from "./stderr.ts";
 
 /** What `toile doctor --json` prints. */

@@ -1,6 +1,10 @@
-/** Ctrl-C as an AbortSignal. A second one ends the process at once. */
+import { EXIT, type ExitCode } from "./errors.ts";
+import { say } from "./stderr.ts";
+
+/** Ctrl-C as an AbortSignal. A second one ends the process at once, whatever it is doing. */
 export class Interrupt {
   readonly #controller = new AbortController();
+  #asked = false;
   #finishing = false;
 
   constructor() {
@@ -27,8 +31,26 @@ export class Interrupt {
   }
 
   #stop(): void {
-    if (this.#finishing) return;
-    if (this.signal.aborted) process.exit(130);
-    this.#controller.abort();
+    if (this.#asked) process.exit(EXIT.interrupted);
+    this.#asked = true;
+    if (!this.#finishing) this.#controller.abort();
+  }
+}
+
+/**
+ * Does a command's work so that Ctrl-C ends it with one line and exit code 130.
+ * @param left - what an interruption leaves behind, for that line
+ */
+export async function interruptible(
+  work: (interrupt: Interrupt) => Promise<ExitCode>,
+  left = "nothing was written",
+): Promise<ExitCode> {
+  const interrupt = new Interrupt();
+  try {
+    return await interrupt.race(work(interrupt));
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    say(`toile: interrupted, ${left}`);
+    return EXIT.interrupted;
   }
 }

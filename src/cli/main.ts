@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
-import { packageInfo } from "./package.ts";
+import { packageInfo } from "../node/package.ts";
 import { flushStderr, say } from "./stderr.ts";
 import type { MaskArguments } from "./mask.ts";
 import type { TryOnArguments } from "./try-on.ts";
@@ -104,13 +104,18 @@ async function run(): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),
   );
+  process.on("uncaughtException", (error) => void fail(error)); // of a callback or a promise that nobody waits for
   try {
     await program().parseAsync();
   } catch (error) {
-    const { code, line } = explain(error);
-    if (line !== undefined) say(`toile: ${line}`);
-    await finish(code);
+    await fail(error);
   }
+}
+
+async function fail(error: unknown): Promise<void> {
+  const { code, line } = explain(error);
+  if (line !== undefined) say(`toile: ${line}`);
+  await finish(code);
 }
 
 await run();

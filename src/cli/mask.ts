@@ -1,8 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { directory, fileSource, writeFileAtomic } from "../node/files.ts";
-import { readImage, writePng } from "../node/images.ts";
+import { directory, fileSource, type Content } from "../node/files.ts";
+import { encodePng, readImage } from "../node/images.ts";
 import { readLabels } from "../node/labels.ts";
 import { MaskGenerator } from "../pipelines/mask.ts";
 import { InputError } from "../util/errors.ts";
@@ -12,10 +11,12 @@ import type { GrayImage } from "../vision/image.ts";
 import { parseKeyPoints } from "../vision/keypoints.ts";
 import type { Pose } from "../vision/pose.ts";
 import { checkpointFolder } from "./checkpoints.ts";
-import { debugFiles } from "./debug.ts";
+import { DEBUG_FILES, debugFiles } from "./debug.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
+import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, maskOptions, parseOptions, protectionOf, refuseContradictions } from "./options.ts";
+import { checkFolder, writeAll } from "./output.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type MaskArguments = Readonly<Record<string, unknown>>;
@@ -53,16 +54,20 @@ interface Report {
 /** `toile mask`: from a photo, or from a label map and key points, to mask.png, one channel of 0 and 255. */
 export async function mask(raw: MaskArguments): Promise<ExitCode> {
   const options = parseOptions(MaskOptions, raw);
+  await checkFolder(options.out, ["mask.png"]);
+  if (options.debug !== undefined) await checkFolder(options.debug, DEBUG_FILES);
+  return interruptible((interrupt) => make(options, interrupt));
+}
+
+async function make(options: MaskOptions, interrupt: Interrupt): Promise<ExitCode> {
   const { out, json } = options;
   const began = performance.now();
   const { mask: made, extra } = await (options.person === undefined ? fromLabels(options) : fromPerson(options));
   const ms = Math.round((performance.now() - began) * 10) / 10;
-  await mkdir(out, { recursive: true }).catch((error: Error) => {
-    throw new InputError(out, `cannot be made: ${error.message}`);
-  });
   const path = join(out, "mask.png");
-  await writePng(path, made);
-  for (const [name, bytes] of extra) await writeFileAtomic(name, bytes);
+  const bytes = await encodePng(made);
+  interrupt.finish();
+  await writeAll([[path, bytes], ...extra]);
   const { width, height, data } = made;
   const share = data.reduce((count, value) => count + (value === 0 ? 0 : 1), 0) / data.length;
   const report: Report = { mask: path, width, height, share, timings: { mask: ms } };
@@ -75,7 +80,7 @@ export async function mask(raw: MaskArguments): Promise<ExitCode> {
 interface Made {
   readonly mask: GrayImage;
   /** Files of --debug. */
-  readonly extra: readonly [path: string, bytes: Uint8Array][];
+  readonly extra: readonly [path: string, content: Content][];
 }
 
 const settings = (options: MaskOptions) => ({

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Protection } from "../vision/agnostic.ts";
+import { SMALLEST } from "../pipelines/settings.ts";
 import { SCHEDULER_NAMES, type SchedulerName } from "../schedulers/names.ts";
 import { UsageError } from "./errors.ts";
 
@@ -24,9 +25,10 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) 
 export const file = z.string({ error: "is needed" }).min(1, "is empty");
 
 const size = whole(1, LARGEST).superRefine((value, context) => {
-  if (value % 8 === 0) return;
-  const nearest = Math.max(64, Math.round(value / 8) * 8);
-  context.addIssue({ code: "custom", message: `is not divisible by 8; the nearest size is ${nearest}` });
+  const nearest = Math.max(SMALLEST, Math.round(value / 8) * 8);
+  if (value === nearest) return;
+  const wrong = value % 8 === 0 ? `is less than ${SMALLEST}` : "is not divisible by 8";
+  context.addIssue({ code: "custom", message: `${wrong}; the nearest size is ${nearest}` });
 });
 
 const PARTS = ["face", "hands", "shoes", "hair", "bag"] as const;

@@ -1,20 +1,21 @@
-import { mkdir, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { openSafetensors } from "../checkpoint/safetensors.ts";
 import { safetensorsParts } from "../checkpoint/write.ts";
-import { directory, fileSource, writeFileAtomic } from "../node/files.ts";
+import { directory, fileSource, type Content } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
 import { Trace } from "../pipelines/trace.ts";
-import { checkTryOn, type TryOnInputs, type TryOnResult } from "../pipelines/inputs.ts";
+import type { TryOnInputs, TryOnResult } from "../pipelines/inputs.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
-import { debugFiles } from "./debug.ts";
-import { checkpointFolder } from "./checkpoints.ts";
+import type { RgbImage } from "../vision/image.ts";
+import { DEBUG_FILES, debugFiles } from "./debug.ts";
+import { checkpointFolder, checkSteps } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
-import { Interrupt } from "./interrupt.ts";
+import { interruptible, type Interrupt } from "./interrupt.ts";
 import { parseTryOn, protectionOf, type TryOnOptions } from "./options.ts";
-import { packageInfo } from "./package.ts";
+import { checkFile, checkFolder, isInside, refuseCollision, writeAll } from "./output.ts";
+import { packageInfo } from "../node/package.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
 
@@ -43,31 +44,30 @@ interface Report {
 export async function tryOn(raw: TryOnArguments): Promise<ExitCode> {
   const began = performance.now();
   const options = parseTryOn(raw);
-  checkTryOn(options.model, options.category, options.width, options.height);
+  await checkPlaces(options);
+  const progress = new Progress();
+  return interruptible((interrupt) => dress(options, began, interrupt, progress).finally(() => progress.clear()));
+}
+
+async function dress(
+  options: TryOnOptions,
+  began: number,
+  interrupt: Interrupt,
+  progress: Progress,
+): Promise<ExitCode> {
   const inputs = await readInputs(options);
   const folder = await checkpointFolder(options.checkpoints);
-  await checkWritable(options);
-  const interrupt = new Interrupt();
-  const progress = new Progress();
-  try {
-    const { result, trace, adapter, load } = await interrupt.race(
-      compute(options, inputs, folder, interrupt.signal, progress),
-    );
-    interrupt.finish();
-    const files = await write(options, result, trace);
-    progress.clear();
-    for (const warning of result.warnings) say(`toile: note: ${warning}`);
-    const timings = roundAll({ load, ...result.timings, total: performance.now() - began });
-    const { seed, width, height, steps, guidanceScale: scale, dtype } = result;
-    const report = { ...files, seed, width, height, steps, scale, timings, adapter, dtype };
-    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : text(report));
-    return EXIT.ok;
-  } catch (error) {
-    progress.clear();
-    if (!interrupt.signal.aborted) throw error;
-    say("toile: interrupted, nothing was written");
-    return EXIT.interrupted;
-  }
+  await checkSteps(directory(folder), options);
+  const { result, trace, adapter, load } = await compute(options, inputs, folder, interrupt.signal, progress);
+  interrupt.finish();
+  const files = await write(options, result, trace);
+  progress.clear();
+  for (const warning of result.warnings) say(`toile: note: ${warning}`);
+  const timings = roundAll({ load, ...result.timings, total: performance.now() - began });
+  const { seed, width, height, steps, guidanceScale: scale, dtype } = result;
+  const report = { ...files, seed, width, height, steps, scale, timings, adapter, dtype };
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : text(report));
+  return EXIT.ok;
 }
 
 type Pictures = Pick<TryOnInputs, "person" | "garment" | "mask" | "noise">;
@@ -133,17 +133,31 @@ async function readNoise(file: string): Promise<NonNullable<Pictures["noise"]>> 
   }
 }
 
-/** A run of minutes must not fail at its end for want of a folder. Makes nothing yet. */
-async function checkWritable({ out, trace }: TryOnOptions): Promise<void> {
-  for (let at = resolve(out); ; at = dirname(at)) {
-    const found = await stat(at).catch(() => undefined);
-    if (found && !found.isDirectory()) throw new InputError(out, `${at} is not a folder`);
-    if (found) break;
+/** The files of a run, in `--out`. */
+function names({ model, samples, pasteBack }: TryOnOptions) {
+  const numbered = (name: string) => Array.from({ length: samples }, (_, i) => `${name}_${model}_${i}.png`);
+  return {
+    images: numbered("out"),
+    pasted: pasteBack ? numbered("pasted") : [],
+    mask: "mask.png",
+    masked: "masked.png",
+  };
+}
+
+/** A run of minutes must not fail at its end for want of a place to write to. Makes nothing yet. */
+async function checkPlaces(options: TryOnOptions): Promise<void> {
+  const { out, debug, trace, person, garment, mask, noise } = options;
+  const own = Object.values(names(options)).flat();
+  if (trace !== undefined) {
+    const inputs = [person, garment, mask, noise].filter((path) => path !== undefined);
+    const shown = debug === undefined ? [] : DEBUG_FILES.map((name) => join(debug, name));
+    refuseCollision("--trace", trace, [...own.map((name) => join(out, name)), ...shown, ...inputs]);
   }
+  await checkFolder(out, own);
+  if (debug !== undefined) await checkFolder(debug, DEBUG_FILES);
   if (trace === undefined) return;
-  const parent = await stat(dirname(resolve(trace))).catch(() => undefined);
-  if (!parent?.isDirectory()) throw new InputError(trace, "its folder does not exist");
-  if ((await stat(trace).catch(() => undefined))?.isDirectory()) throw new InputError(trace, "is a folder, not a file");
+  if (isInside(trace, out)) await checkFolder(dirname(trace), [basename(trace)]);
+  else await checkFile(trace);
 }
 
 async function write(
@@ -151,23 +165,20 @@ async function write(
   result: TryOnResult,
   trace: Trace | undefined,
 ): Promise<Pick<Report, "images" | "pasted" | "mask" | "masked">> {
-  await mkdir(options.out, { recursive: true }).catch((error: Error) => {
-    throw new InputError(options.out, `cannot be made: ${error.message}`);
-  });
   const at = (name: string) => join(options.out, name);
-  const images = result.images.map((_, i) => at(`out_${options.model}_${i}.png`));
-  const encoded: [string, Uint8Array][] = [];
-  for (const [i, image] of result.images.entries())
-    encoded.push([images[i]!, await encodePng(image, { text: parameters(options, result, i) })]);
-  const [mask, masked] = [at("mask.png"), at("masked.png")];
-  encoded.push([mask, await encodePng(result.mask)], [masked, await encodePng(result.masked)]);
-  const pasted = result.pasted?.map((_, i) => at(`pasted_${options.model}_${i}.png`));
-  for (const [i, image] of (result.pasted ?? []).entries())
-    encoded.push([pasted![i]!, await encodePng(image, { text: parameters(options, result, i) })]);
-  if (options.debug !== undefined) encoded.push(...(await debugFiles(options.debug, result)));
-  for (const [path, bytes] of encoded) await writeFileAtomic(path, bytes);
-  if (trace && options.trace !== undefined) await writeFileAtomic(options.trace, traceFile(trace, options, result));
-  return { images, ...(pasted && { pasted }), mask, masked };
+  const own = names(options);
+  const [mask, masked] = [at(own.mask), at(own.masked)];
+  const files: [string, Content][] = [];
+  const add = async (name: string, image: RgbImage, i: number) =>
+    files.push([at(name), await encodePng(image, { text: parameters(options, result, i) })]);
+  for (const [i, name] of own.images.entries()) await add(name, result.images[i]!, i);
+  for (const [i, name] of own.pasted.entries()) await add(name, result.pasted![i]!, i);
+  files.push([mask, await encodePng(result.mask)], [masked, await encodePng(result.masked)]);
+  if (options.debug !== undefined) files.push(...(await debugFiles(options.debug, result)));
+  if (trace && options.trace !== undefined) files.push([options.trace, traceFile(trace, options, result)]);
+  await writeAll(files);
+  const pasted = own.pasted.map(at);
+  return { images: own.images.map(at), ...(options.pasteBack && { pasted }), mask, masked };
 }
 
 function traceFile(

@@ -1,4 +1,3 @@
-import { tmpdir } from "node:os";
 import { requestDeviceFrom, type RequestOptions } from "../gpu/request.ts";
 import type { Device } from "../gpu/device.ts";
 import { adapterAdvice } from "./adapter.ts";
@@ -26,7 +25,6 @@ const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nv
  * @throws DeviceError when the package or an adapter is missing.
  */
 export async function requestDevice(options: NodeDeviceOptions = {}): Promise<Device> {
-  process.env["XDG_RUNTIME_DIR"] ??= tmpdir(); // the Vulkan loader warns without it
   const { create } = await import("webgpu").catch((error: NodeJS.ErrnoException) => {
     const missing = error.code === "ERR_MODULE_NOT_FOUND" ? "is not installed: npm install webgpu" : undefined;
     throw new DeviceError(

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { open, readFile, rename, stat, unlink } from "node:fs/promises";
-import { dirname, resolve, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { checkRange, malformed, type ByteSource, type Folder } from "../checkpoint/source.ts";
 import { InputError } from "../util/errors.ts";
 
@@ -57,28 +57,52 @@ export function directory(path: string): Folder {
   };
 }
 
+/** All bytes of a file, or pieces of them in order. */
+export type Content = Uint8Array | Iterable<Uint8Array>;
+
 /**
  * Writes a file whole or not at all: into a temporary file beside it, to the disk, then under its name.
- * @param content - all bytes, or pieces of them in order
+ * @throws InputError that names the file and says why it cannot be written
  */
-export async function writeFileAtomic(path: string, content: Uint8Array | Iterable<Uint8Array>): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+export async function writeFileAtomic(path: string, content: Content): Promise<void> {
+  await writeFilesAtomic([[path, content]]);
+}
+
+/**
+ * Writes files that belong together: every one is on the disk under a temporary name before the first gets its own,
+ * so that a full disk leaves none of them.
+ * @throws InputError that names the file and says why it cannot be written
+ */
+export async function writeFilesAtomic(files: Iterable<readonly [path: string, content: Content]>): Promise<void> {
+  const staged: { readonly path: string; readonly temporary: string }[] = [];
   try {
-    const handle = await open(temporary, "wx");
-    try {
-      for (const piece of content instanceof Uint8Array ? [content] : content)
-        for (let at = 0; at < piece.length;)
-          at += (await handle.write(piece, at, Math.min(CHUNK, piece.length - at))).bytesWritten;
-      await handle.sync();
-    } finally {
-      await handle.close();
+    for (const [path, content] of files) {
+      const temporary = temporaryName(path);
+      staged.push({ path, temporary });
+      await stage(temporary, content).catch((error: unknown) => Promise.reject(explain(path, error)));
     }
-    await rename(temporary, path);
+    for (const { path, temporary } of staged)
+      await rename(temporary, path).catch((error: unknown) => Promise.reject(explain(path, error)));
   } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw explain(path, error);
+    for (const { temporary } of staged) await unlink(temporary).catch(() => undefined);
+    throw error;
   }
-  await syncFolder(dirname(path));
+  for (const folder of new Set(staged.map(({ path }) => dirname(path)))) await syncFolder(folder);
+}
+
+/** Beside the file, and short: the file's own name may be as long as names can be. */
+const temporaryName = (path: string) => join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+
+async function stage(path: string, content: Content): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    for (const piece of content instanceof Uint8Array ? [content] : content)
+      for (let at = 0; at < piece.length;)
+        at += (await handle.write(piece, at, Math.min(CHUNK, piece.length - at))).bytesWritten;
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Makes the new name itself survive a power cut, where the system lets a folder be synced. */
@@ -107,8 +131,11 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "the name is too long",
 };
 
+/** Why a system call failed, in words. */
+export const reasonOf = (error: NodeJS.ErrnoException): string => REASONS[String(error.code)] ?? error.message;
+
 /** A system error as one line; other errors stay what they are. */
 function explain(path: string, error: unknown): unknown {
   if (!(error instanceof Error) || !("code" in error)) return error;
-  return new InputError(path, REASONS[String(error.code)] ?? error.message, { cause: error });
+  return new InputError(path, reasonOf(error as NodeJS.ErrnoException), { cause: error });
 }

@@ -3,7 +3,7 @@ import { DeviceError, FormatError } from "../util/errors.ts";
 import { oneLine, onnxSession, type OnnxSession } from "../vision/onnx.ts";
 
 /** Its install script would fetch libraries for CUDA, which nothing here uses. */
-const INSTALL = "npm install onnxruntime-node --onnxruntime-node-install=skip";
+const INSTALL = "npm install onnxruntime-node --ignore-scripts";
 
 async function loadRuntime() {
   const { default: runtime } = await import("onnxruntime-node").catch((cause: NodeJS.ErrnoException) => {

@@ -11,7 +11,8 @@ import { AutoencoderKL } from "../models/vae/vae.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
 
-export type TryOnModel = "hd" | "dc";
+export const MODELS = ["hd", "dc"] as const;
+export type TryOnModel = (typeof MODELS)[number];
 
 /** Everything a try-on needs, loaded. */
 export interface TryOnComponents {
@@ -35,10 +36,21 @@ export interface LoadOptions {
 
 const CLIP = "clip-vit-large-patch14";
 
+/** What a folder of checkpoints holds, for messages. */
+export const LAYOUT = `ootd/{vae,text_encoder,tokenizer,scheduler}, ootd/ootd_{hd,dc}/checkpoint-36000 and ${CLIP}`;
+
+/** A wrong folder is told from one that lacks a file. */
+async function checkLayout(folder: Folder, unets: string): Promise<void> {
+  const configs = ["ootd/vae", "ootd/text_encoder", `${unets}/unet_garm`, CLIP].map((part) => `${part}/config.json`);
+  for (const config of configs) if (await folder.has(config)) return;
+  throw new InputError(folder.name, `no checkpoint: it should hold ${LAYOUT}`);
+}
+
 /** Loads a try-on's models from a folder in the published layout. On failure what was loaded is freed. */
 export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
   const { model, dtype, signal, onProgress } = options;
   const unets = `ootd/ootd_${model}/checkpoint-36000`;
+  await checkLayout(folder, unets);
   const loaded: Module[] = [];
   let done = 0;
   const load = async <M extends Module>(module: M, base: string, ignore?: (key: string) => boolean): Promise<M> => {

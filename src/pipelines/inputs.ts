@@ -1,9 +1,6 @@
-import { InputError } from "../util/errors.ts";
 import type { Category, MaskMode, Protection } from "../vision/agnostic.ts";
 import type { FitMode } from "../vision/fit.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
-import type { TryOnModel } from "./components.ts";
-import { CATEGORIES } from "./conditioning.ts";
 import type { GeneratedMask } from "./mask.ts";
 import type { Trace } from "./trace.ts";
 
@@ -71,60 +68,4 @@ export interface TryOnResult {
   readonly dtype: "f32" | "f16";
   /** Milliseconds of each phase. */
   readonly timings: Readonly<Record<string, number>>;
-}
-
-/** Throws unless a try-on of this model and size can be asked for. Needs nothing loaded. */
-export function checkTryOn(model: TryOnModel, category: Category, width: number, height: number): void {
-  if (!CATEGORIES.includes(category))
-    throw new InputError("try-on", `category "${String(category)}": there are ${CATEGORIES.join(", ")}`);
-  if (model === "hd" && category !== "upperbody")
-    throw new InputError("try-on", `the hd model knows upperbody only, got ${category}: use the dc model`);
-  for (const [name, size] of [
-    ["width", width],
-    ["height", height],
-  ] as const)
-    if (!Number.isInteger(size) || size < 64 || size % 8 !== 0)
-      throw new InputError(
-        "try-on",
-        `${name} ${size} is not a multiple of 8 of at least 64; the nearest is ${Math.max(64, Math.round(size / 8) * 8)}`,
-      );
-}
-
-function checkChannels(name: string, image: RgbImage | GrayImage, channels: 1 | 3): void {
-  const needed = image.width * image.height * channels;
-  if (image.data.length !== needed)
-    throw new InputError(
-      name,
-      `${image.data.length} bytes for ${image.width}x${image.height} pixels, ${channels === 3 ? "RGB" : "grey"} needs ${needed}`,
-    );
-}
-
-/** What a run is asked to do, defaults filled in. */
-export interface TryOnSettings {
-  readonly category: Category;
-  readonly width: number;
-  readonly height: number;
-  readonly steps: number;
-  readonly guidanceScale: number;
-  readonly guided: boolean;
-  readonly samples: number;
-  readonly seed: number;
-}
-
-/** Fills in defaults and draws a seed where none is given. @throws InputError for what cannot be asked for */
-export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSettings {
-  const { category = "upperbody", width = 768, height = 1024, steps = 20, guidanceScale = 2, samples = 1 } = inputs;
-  checkTryOn(model, category, width, height);
-  if (!Number.isInteger(samples) || samples < 1) throw new InputError("try-on", `${samples} samples`);
-  if (!Number.isFinite(guidanceScale) || guidanceScale < 0)
-    throw new InputError("try-on", `guidanceScale ${guidanceScale} is no number from 0 on`);
-  if (inputs.noise?.data.some((value) => !Number.isFinite(value)))
-    throw new InputError("try-on", "noise holds values that are not finite");
-  checkChannels("person", inputs.person, 3);
-  checkChannels("garment", inputs.garment, 3);
-  if (inputs.mask) checkChannels("mask", inputs.mask, 1);
-  const drawn = inputs.seed === undefined || inputs.seed === -1;
-  const seed = drawn ? Math.floor(Math.random() * 2 ** 31) : inputs.seed!;
-  // as published: 1.0 already doubles the batch
-  return { category, width, height, steps, guidanceScale, guided: guidanceScale >= 1, samples, seed };
 }

@@ -6,8 +6,9 @@ import { inspectInputs } from "../vision/inspect.ts";
 import { whiteBox } from "../vision/paste.ts";
 import type { Box } from "../vision/resize.ts";
 import { trimGarment } from "../vision/trim.ts";
-import type { TryOnInputs, TryOnSettings } from "./inputs.ts";
+import type { TryOnInputs } from "./inputs.ts";
 import type { GeneratedMask } from "./mask.ts";
+import type { TryOnSettings } from "./settings.ts";
 
 /** A run's pictures at the output's size. */
 export interface Pictures {

@@ -14,9 +14,10 @@ import type { TryOnComponents, TryOnModel } from "./components.ts";
 import { encodeGarment, imageTensor, traceConditioning, type GarmentConditioning } from "./conditioning.ts";
 import { denoise } from "./denoise.ts";
 import { assertFinite } from "./diagnose.ts";
-import { resolveInputs, type Phase, type TryOnInputs, type TryOnResult, type TryOnSettings } from "./inputs.ts";
+import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { MaskGenerator, type GeneratedMask } from "./mask.ts";
 import { preparePictures, type Pictures } from "./pictures.ts";
+import { resolveInputs, type TryOnSettings } from "./settings.ts";
 
 /** Runs phases one after the other, timed and reported, none of them after an abort. */
 class Phases {
@@ -47,8 +48,11 @@ export class Runner {
   readonly #masks: MaskGenerator;
   /** The last garment's conditioning: keyed by everything it depends on. */
   #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
+  /** Ends when the last run that was asked for has. */
   #busy: Promise<unknown> = Promise.resolve();
-  #disposed = false;
+  #waiting = 0;
+  #freed: Promise<void> | undefined;
+  readonly #disposal = new AbortController();
 
   constructor(device: Device, folder: Folder, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
     this.#device = device;
@@ -59,27 +63,39 @@ export class Runner {
   }
 
   /** Runs one try-on after the other: they share the garment that is kept. */
-  run(inputs: TryOnInputs): Promise<TryOnResult> {
-    const mine = this.#busy.then(() => {
-      if (this.#disposed) throw new InputError("try-on", "used after dispose()");
-      inputs.signal?.throwIfAborted();
-      return this.#run(inputs);
+  async run(inputs: TryOnInputs): Promise<TryOnResult> {
+    const settings = resolveInputs(this.#model, inputs);
+    const disposal = this.#disposal.signal;
+    const signal = inputs.signal ? AbortSignal.any([inputs.signal, disposal]) : disposal;
+    signal.throwIfAborted();
+    const turn = this.#busy;
+    const mine = turn.then(() => {
+      signal.throwIfAborted();
+      return this.#run({ ...inputs, signal }, settings);
     });
-    this.#busy = mine.catch(() => {});
+    this.#waiting++;
+    this.#busy = mine.catch(() => {}).then(() => void this.#waiting--);
+    await unlessAborted(turn, signal);
     return mine;
   }
 
-  dispose(): void {
-    this.#disposed = true;
-    this.#garment?.conditioning.dispose();
-    this.#garment = undefined;
-    void this.#masks.dispose();
-    const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
-    for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
+  /** Stops the run that is going on, and those that wait, and then frees everything. */
+  dispose(): Promise<void> {
+    if (this.#freed) return this.#freed;
+    this.#disposal.abort(new InputError("try-on", "the pipeline was disposed of"));
+    this.#freed = this.#waiting === 0 ? this.#free() : this.#busy.then(() => this.#free());
+    return this.#freed;
   }
 
-  async #run(inputs: TryOnInputs): Promise<TryOnResult> {
-    const settings = resolveInputs(this.#model, inputs);
+  async #free(): Promise<void> {
+    this.#garment?.conditioning.dispose();
+    this.#garment = undefined;
+    const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
+    for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
+    await this.#masks.dispose();
+  }
+
+  async #run(inputs: TryOnInputs, settings: TryOnSettings): Promise<TryOnResult> {
     const { width, height, steps, guidanceScale, seed } = settings;
     const scheduler = tryonScheduler(this.#components.scheduler, inputs.scheduler);
     const phases = new Phases(inputs);
@@ -239,6 +255,16 @@ export class Runner {
     const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
     return add(mul(decoded, 0.5), 0.5);
   }
+}
+
+/** Waits for `turn`, but no longer than until the signal comes. */
+async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  await Promise.race([turn, aborted]).finally(() => signal.removeEventListener("abort", stop));
 }
 
 /** The mask at the latents' size: the first pixel of every `scale`, 0 or 1, [1, h, w, 1]. */

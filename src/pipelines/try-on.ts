@@ -1,9 +1,10 @@
 import type { Folder } from "../checkpoint/source.ts";
-import type { Device } from "../gpu/device.ts";
+import { Device } from "../gpu/device.ts";
 import { InputError } from "../util/errors.ts";
-import { loadComponents, type TryOnModel } from "./components.ts";
+import { loadComponents, MODELS, type TryOnModel } from "./components.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { Runner } from "./runner.ts";
+import { checkChoice } from "./settings.ts";
 
 export interface TryOnLoadOptions {
   readonly device: Device;
@@ -21,17 +22,26 @@ export interface TryOnPipeline {
   readonly device: Device;
   readonly model: TryOnModel;
   readonly dtype: "f32" | "f16";
-  dispose(): void;
+  /**
+   * Frees the models; at once, or when the run that is going on has stopped, which rejects as those that wait do. The
+   * promise is there for those who want to know when all is free.
+   */
+  dispose(): Promise<void>;
 }
 
 export const TryOnPipeline = {
   /**
    * Loads OOTDiffusion (Xu et al. 2024, arXiv 2403.01779) from a folder in the published layout: `ootd/…` and
-   * `clip-vit-large-patch14/…`. In Node a path will do; elsewhere give a `Folder`.
+   * `clip-vit-large-patch14/…`. In Node a path will do (`shipped("weights")` of `toile/node` is that of the small
+   * checkpoint that ships); elsewhere give a `Folder`.
    * @throws InputError, WeightsError, FormatError naming file and tensor
    */
   async fromPretrained(files: Folder | string, options: TryOnLoadOptions): Promise<TryOnPipeline> {
+    if (!(options?.device instanceof Device))
+      throw new InputError("try-on", "device is missing: `await requestDevice()` gives one");
     const { device, model = "hd", signal, onProgress } = options;
+    checkChoice("model", model, MODELS);
+    checkChoice("dtype", options.dtype, ["auto", "f32", "f16"]);
     // software adapters gain nothing by half precision, and compile its kernels three times as long
     const half = device.facts.f16 && !device.facts.isSoftware;
     const dtype = options.dtype === undefined || options.dtype === "auto" ? (half ? "f16" : "f32") : options.dtype;

@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateSync, crc32 } from "node:zlib";
 import sharp from "sharp";
@@ -29,6 +29,19 @@ describe("arguments", () => {
       { width: "100", height: "50" },
       /nearest size is 104; --height "50" is not divisible by 8; the nearest size is 64/,
     ],
+    ["a width below the smallest", { width: "8" }, /--width "8" is less than 64; the nearest size is 64/],
+    [
+      "more steps than a scheduler has",
+      { scheduler: "lcm", steps: "51" },
+      /--steps "51": .*original_inference_steps is 50/,
+    ],
+    ["a trace in place of a result", { trace: "OUT/out_hd_0.png" }, /--trace ".*" would take the place of .*out_hd_0/],
+    ["a trace in place of --out", { trace: "OUT" }, /--trace ".*out" would take the place of/],
+    [
+      "a trace in place of a picture",
+      { trace: fixture("pipeline/hd-upperbody/person.png") },
+      /would take the place of/,
+    ],
     ["a size that is no number", { width: "wide" }, /--width "wide" is not a whole number/],
     ["no steps", { steps: "0" }, /--steps "0" is not between 1 and 1000/],
     ["a negative scale", { scale: "-1" }, /--scale "-1" is not between/],
@@ -41,7 +54,8 @@ describe("arguments", () => {
     ["an unknown option", { colour: "red" }, /unknown option '--colour'/],
   ])("%s", ([, changes, says]) => {
     const out = join(scratch(), "out");
-    const ran = toile(tryOnArgs(out, changes));
+    const trace = typeof changes["trace"] === "string" ? { trace: changes["trace"].replace("OUT", out) } : {};
+    const ran = toile(tryOnArgs(out, { ...changes, ...trace }));
     expectRefusal(ran, 2, says, out);
   });
 
@@ -120,22 +134,55 @@ describe("pictures", () => {
   });
 });
 
-describe("places", () => {
-  test("--out is a file", () => {
-    const file = join(scratch(), "file");
-    writeFileSync(file, "mine");
-    expect(toile(tryOnArgs(file))).toMatchObject({
-      code: 1,
-      out: "",
-      err: expect.stringMatching(/is not a folder\n$/),
-    });
-    expect(readFileSync(file, "utf8")).toBe("mine");
+describe("places are tried before anything is read", () => {
+  const none = { person: "/nowhere/person.png" }; // would be complained about next
+  /** Folders that cannot be written to, by their path and what is said about them. */
+  const bad = (folder: string): [string, RegExp][] => {
+    writeFileSync(join(folder, "file"), "mine");
+    const places: [string, RegExp][] = [
+      [join(folder, "file"), /is not a folder/],
+      [join(folder, "file/below"), /is not a folder/],
+      [join(folder, "x".repeat(300)), /the name is too long/],
+    ];
+    if (process.platform === "linux") places.push(["/proc/x/y", /cannot be written: \/proc/]);
+    if (process.getuid?.() !== 0) {
+      mkdirSync(join(folder, "locked"), { mode: 0o555 });
+      places.push([join(folder, "locked/x"), /permission denied/]);
+    }
+    return places;
+  };
+  const labels = ["mask", "--labels", fixture("masks/00.parse.png"), "--category", "lowerbody", "--model", "dc"];
+
+  test.for(["out", "debug"])("--%s of try-on and of mask", (option) => {
+    const folder = scratch();
+    for (const [path, says] of bad(folder)) {
+      const own = option === "out" ? { out: path } : { out: join(folder, "out"), debug: path };
+      const args = Object.entries(own).flatMap(([name, value]) => [`--${name}`, value]);
+      for (const ran of [toile(tryOnArgs("", { ...none, ...own })), toile([...labels, ...args])]) {
+        expect(ran.err).toMatch(says);
+        expect(ran.err.trimEnd().split("\n")).toHaveLength(1);
+        expect(ran).toMatchObject({ code: 1, out: "" });
+      }
+    }
+    expect(filesIn(folder)).toEqual(["file"]);
   });
 
-  test("--trace in a folder that is not there", () => {
+  test("--trace", () => {
     const folder = scratch();
-    const trace = join(folder, "none/t.safetensors");
-    expectRefusal(toile(tryOnArgs(join(folder, "out"), { trace })), 1, /its folder does not exist/, folder);
+    const refusal = /^toile: [^\n]+: (its folder does not exist|cannot be written: [^\n]+|.+ is not a folder)\n$/;
+    for (const [path] of bad(folder)) {
+      const ran = toile(tryOnArgs(join(folder, "out"), { ...none, trace: join(path, "t") }));
+      expect(ran).toMatchObject({ code: 1, out: "", err: expect.stringMatching(refusal) });
+    }
+    const missing = toile(tryOnArgs(join(folder, "out"), { ...none, trace: join(folder, "none/t.safetensors") }));
+    expect(missing).toMatchObject({ code: 1, err: expect.stringMatching(/its folder does not exist\n$/) });
+    expect(filesIn(folder)).toEqual(["file"]);
+  });
+
+  test("a folder where a result is to be written", () => {
+    const out = scratch();
+    mkdirSync(join(out, "out_hd_0.png"));
+    expectRefusal(toile(tryOnArgs(out, none)), 1, /out_hd_0\.png: is a folder/, out);
   });
 });
 
@@ -198,7 +245,7 @@ describe("checkpoints", () => {
     expectRefusal(
       toile(tryOnArgs(out, { checkpoints: "/nowhere" })),
       1,
-      /\/nowhere: no such folder of checkpoints/,
+      /\/nowhere: no such folder of checkpoints; it should hold ootd\/.*clip-vit-large-patch14/,
       out,
     );
   });

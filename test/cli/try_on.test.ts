@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
@@ -98,12 +98,11 @@ test("Ctrl-C ends it with 130 and leaves nothing", async () => {
   expect(existsSync(out)).toBe(false);
 });
 
-test("a run that cannot write at its end leaves nothing half-written", () => {
-  const folder = scratch();
-  writeFileSync(join(folder, "out_hd_0.png"), "old");
-  const long = join(folder, "x".repeat(300));
-  const ran = toile(tryOnArgs(long));
-  expect(ran).toMatchObject({ code: 1, out: "" });
-  expect(filesIn(folder)).toEqual(["out_hd_0.png"]);
-  expect(readFileSync(join(folder, "out_hd_0.png"), "utf8")).toBe("old");
+test("--trace and --debug may lie in --out", () => {
+  const out = join(scratch(), "out");
+  const places = { trace: join(out, "deep/t.safetensors"), debug: join(out, "debug") };
+  const ran = toile(tryOnArgs(out, { ...places, steps: "1", scheduler: "ddim" }));
+  expect(ran).toMatchObject({ code: 0 });
+  const debug = ["mask.png", "masked.png"];
+  expect(filesIn(out)).toEqual([...debug, ...debug, "out_hd_0.png", "t.safetensors"].sort());
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { openShards } from "../../src/checkpoint/shards.ts";
 import { encodeSafetensors } from "../../src/checkpoint/write.ts";
-import { directory, fileSource, writeFileAtomic } from "../../src/node/files.ts";
+import { directory, fileSource, writeFileAtomic, writeFilesAtomic } from "../../src/node/files.ts";
 import { FormatError, InputError } from "../../src/util/errors.ts";
 
 let folder: string;
@@ -99,5 +99,16 @@ describe("writeFileAtomic", () => {
     await expect(writeFileAtomic(join(folder, "no/such/x"), Uint8Array.of(1))).rejects.toThrow(
       "no such file or folder",
     );
+  });
+
+  test("files that belong together: none when one cannot be written, and names of any length", async () => {
+    const [first, second] = [join(folder, "first"), join(folder, "no/such/second")];
+    const before = await readdir(folder);
+    const both = [first, second].map((path) => [path, Uint8Array.of(1)] as const);
+    await expect(writeFilesAtomic(both)).rejects.toThrow(`${second}: no such file or folder`);
+    expect(await readdir(folder)).toEqual(before);
+    const long = join(folder, "x".repeat(255));
+    await writeFilesAtomic([[long, Uint8Array.of(7)]]);
+    expect([...(await readFile(long))]).toEqual([7]);
   });
 });

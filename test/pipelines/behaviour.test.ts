@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
-import { checkTryOn, type TryOnInputs } from "../../src/pipelines/inputs.ts";
-import type { TryOnPipeline } from "../../src/pipelines/try-on.ts";
+import { checkpoints, freshDevice, inputsOf, load } from "./setup.ts";
+import type { TryOnInputs } from "../../src/pipelines/inputs.ts";
+import { checkTryOn } from "../../src/pipelines/settings.ts";
+import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
+import { InputError } from "../../src/util/errors.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { assertFinite } from "../../src/pipelines/diagnose.ts";
-import { freshDevice, inputsOf, load } from "./setup.ts";
 
 describe("one pipeline, many runs", () => {
   let device: Device;
@@ -112,8 +114,64 @@ describe("one pipeline, many runs", () => {
     expect(b!.images).not.toEqual(a!.images);
   });
 
-  test("disposing frees everything", async () => {
-    pipeline.dispose();
+  test("a run that waits for another rejects as soon as it is aborted, and the other ends well", async () => {
+    const controller = new AbortController();
+    const order: string[] = [];
+    const first = pipeline(inputs).finally(() => order.push("first"));
+    const second = pipeline({ ...inputs, signal: controller.signal }).finally(() => order.push("second"));
+    controller.abort();
+    await expect(second).rejects.toMatchObject({ name: "AbortError" });
+    expect((await first).images).toHaveLength(1);
+    expect(order).toEqual(["second", "first"]);
+    await expect(pipeline({ ...inputs, signal: controller.signal })).rejects.toMatchObject({ name: "AbortError" });
+  });
+
+  test.for<[string, object, RegExp]>([
+    ["no person", { person: undefined }, /^person: it is undefined; a picture of RGB/],
+    ["a path for a picture", { garment: "shirt.png" }, /^garment: it is "shirt\.png"; a picture/],
+    ["a mask of three channels", { mask: { width: 1, height: 1, data: new Uint8Array(3) } }, /^mask: 3 bytes for 1x1/],
+    ["trace: true", { trace: true }, /^try-on: trace is true, a Trace, .* is needed$/],
+    ["a signal that is none", { signal: {} }, /^try-on: signal is an object, an AbortSignal is needed$/],
+    ["an unknown category", { category: "hat" }, /^try-on: category is "hat": there are upperbody/],
+    ["an unknown scheduler", { scheduler: "magic" }, /^try-on: scheduler is "magic": there are unipc/],
+    ["an unknown fit", { fit: "squash" }, /^try-on: fit is "squash": there are pad, crop, stretch$/],
+    ["an unknown part", { protect: { nose: true } }, /^try-on: protect is "nose": there are face/],
+    ["repaint as a string", { repaint: "no" }, /^try-on: repaint is "no", true or false is needed$/],
+    ["half a step", { steps: 0.5 }, /^try-on: 0\.5 steps$/],
+    ["a seed that is no number", { seed: NaN }, /^try-on: seed NaN is no integer/],
+    ["a width that is no number", { width: "128" }, /^try-on: width 128 is not a multiple of 8/],
+    ["noise without data", { noise: true }, /^try-on: noise is true, \{ shape, data \} is needed$/],
+  ])("%s: one typed error", async ([, changes, says]) => {
+    const failure: unknown = await pipeline({ ...inputs, ...changes } as TryOnInputs).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(InputError);
+    expect((failure as Error).message).toMatch(says);
+    expect((failure as Error).message).not.toContain("\n");
+  });
+
+  test.for<[string, object, RegExp]>([
+    ["no device", { device: undefined }, /^try-on: device is missing/],
+    ["f64", { dtype: "f64" }, /^try-on: dtype is "f64": there are auto, f32, f16$/],
+    ["an unknown model", { model: "xl" }, /^try-on: model is "xl": there are hd, dc$/],
+  ])("loading with %s: one typed error", async ([, changes, says]) => {
+    const options = { device, ...changes } as Parameters<typeof TryOnPipeline.fromPretrained>[1];
+    const loading = TryOnPipeline.fromPretrained(checkpoints, options);
+    await expect(loading).rejects.toBeInstanceOf(InputError);
+    await expect(loading).rejects.toThrow(says);
+  });
+
+  test("a folder without a checkpoint is told the layout", async () => {
+    await expect(TryOnPipeline.fromPretrained("test/pipelines", { device })).rejects.toThrow(
+      /^test\/pipelines: no checkpoint: it should hold ootd\/\{vae,.*clip-vit-large-patch14$/,
+    );
+  });
+
+  test("disposing stops the run that is going on and the one that waits, and frees everything", async () => {
+    const runs = [pipeline({ ...inputs, steps: 100 }), pipeline(inputs)];
+    const failures = Promise.all(runs.map((run) => run.catch((error: unknown) => error)));
+    await Promise.all([pipeline.dispose(), pipeline.dispose()]);
+    for (const failure of await failures)
+      expect(failure).toEqual(new InputError("try-on", "the pipeline was disposed of"));
+    await expect(pipeline(inputs)).rejects.toThrow("the pipeline was disposed of");
     expect(device.memory.live).toBe(0);
   });
 });
@@ -123,7 +181,7 @@ test("what cannot be asked for is refused before anything is loaded", () => {
   expect(() => checkTryOn("dc", "dress", 130, 192)).toThrow(
     "width 130 is not a multiple of 8 of at least 64; the nearest is 128",
   );
-  expect(() => checkTryOn("dc", "hat" as never, 128, 192)).toThrow('category "hat"');
+  expect(() => checkTryOn("dc", "hat" as never, 128, 192)).toThrow('category is "hat"');
 });
 
 test("a NaN is traced to the module that made it", async () => {

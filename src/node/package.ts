@@ -9,3 +9,9 @@ export function packageInfo(): { readonly root: string; readonly version: string
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   return { root, version };
 }
+
+/**
+ * The path of something that ships with the package, wherever it is installed: `shipped("weights")` is the small
+ * checkpoint, `shipped("examples/images")` the pictures.
+ */
+export const shipped = (path: string): string => join(packageInfo().root, path);
