@@ -21,16 +21,19 @@ test("the packed package holds what it needs, no more, and works from another pr
   for (const name of ["commander", "zod", "sharp", "webgpu", "@huggingface"])
     symlinkSync(join(root, "node_modules", name), join(modules, name));
   const program = `
-    import { DeviceError, Tensor, ops } from "toile";
-    import { requestDevice } from "toile/node";
+    import { DeviceError, Tensor, TryOnPipeline, ops } from "toile";
+    import { readImage, requestDevice, shipped } from "toile/node";
     const device = await requestDevice();
     const two = Tensor.from(device, [1, 2], [2]);
     const sum = await ops.add(two, two).data();
-    console.log(JSON.stringify([...sum]), typeof DeviceError);
+    const pipeline = await TryOnPipeline.fromPretrained(shipped("weights"), { device, model: "hd" });
+    await pipeline.dispose();
+    const { width } = await readImage(shipped("examples/images/astronaut.png"));
+    console.log(JSON.stringify([...sum]), typeof DeviceError, pipeline.model, width > 0);
     device.destroy();`;
   writeFileSync(join(folder, "program.mjs"), program);
   const run = (args: string[]) => spawnSync(process.execPath, args, { encoding: "utf8", cwd: folder });
-  expect(run(["program.mjs"])).toMatchObject({ status: 0, stdout: "[2,4] function\n" });
+  expect(run(["program.mjs"])).toMatchObject({ status: 0, stdout: "[2,4] function hd true\n" });
   expect(
     run([join(toile, "dist/cli.js"), "info", join(toile, "weights/ootd/vae/diffusion_pytorch_model.safetensors")]),
   ).toMatchObject({
