@@ -39,26 +39,48 @@ export function safetensorsParts(
   tensors: Iterable<TensorToWrite>,
   metadata: ReadonlyMap<string, string> | Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const sorted = [...tensors].sort((a, b) => rank(b) - rank(a) || compareText(a.name, b.name));
+  const { header, order } = layOut(tensors, metadata);
+  return [header, ...order.map((tensor) => bytesOf(tensor, tensor.data))];
+}
+
+/** A tensor whose numbers are fetched when its turn comes. */
+export interface TensorToFetch extends Omit<TensorToWrite, "data"> {
+  readonly fetch: () => Promise<TensorToWrite["data"]>;
+}
+
+/** The same file in pieces, one tensor in memory at a time. */
+export async function* safetensorsStream(
+  tensors: Iterable<TensorToFetch>,
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const { header, order } = layOut(tensors, metadata);
+  yield header;
+  for (const tensor of order) yield bytesOf(tensor, await tensor.fetch());
+}
+
+type Declared = Omit<TensorToWrite, "data">;
+
+/** The header's bytes, and the tensors in the order in which their data follow. */
+function layOut<T extends Declared>(
+  tensors: Iterable<T>,
+  metadata: ReadonlyMap<string, string> | Readonly<Record<string, string>>,
+): { header: Uint8Array; order: readonly T[] } {
+  const order = [...tensors].sort((a, b) => rank(b) - rank(a) || compareText(a.name, b.name));
   const names = new Set<string>();
   const fields: string[] = [];
   const pairs = metadata instanceof Map ? [...(metadata as Map<string, string>)] : Object.entries(metadata);
   if (pairs.length)
     fields.push(`${json(METADATA)}:{${pairs.map(([key, value]) => `${json(key)}:${json(value)}`).join()}}`);
-  const data: Uint8Array[] = [];
   let at = 0;
-  for (const tensor of sorted) {
-    if (names.has(tensor.name)) throw new InputError(OP, `two tensors called ${quote(tensor.name)}`);
-    names.add(tensor.name);
-    const bytes = bytesOf(tensor);
+  for (const tensor of order) {
     const { name, dtype, shape } = tensor;
-    fields.push(
-      `${json(name)}:{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${at},${at + bytes.length}]}`,
-    );
-    data.push(bytes);
-    at += bytes.length;
+    if (names.has(name)) throw new InputError(OP, `two tensors called ${quote(name)}`);
+    names.add(name);
+    const end = at + sizeOf(tensor);
+    fields.push(`${json(name)}:{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${at},${end}]}`);
+    at = end;
   }
-  return [encodeHeader(`{${fields.join()}}`), ...data];
+  return { header: encodeHeader(`{${fields.join()}}`), order };
 }
 
 function encodeHeader(text: string): Uint8Array {
@@ -72,13 +94,18 @@ function encodeHeader(text: string): Uint8Array {
   return bytes;
 }
 
-function bytesOf({ name, dtype, shape, data }: TensorToWrite): Uint8Array {
+/** Bytes of a tensor's data. */
+function sizeOf({ name, dtype, shape }: Declared): number {
   if (name === METADATA) throw new InputError(OP, `a tensor may not be called ${METADATA}`);
-  const wanted = shape.every((size) => Number.isSafeInteger(size) && size >= 0)
-    ? byteLengthOf(dtype, shape)
-    : undefined;
-  if (!DTYPE_BITS.has(dtype) || wanted === undefined)
+  const size = shape.every((n) => Number.isSafeInteger(n) && n >= 0) ? byteLengthOf(dtype, shape) : undefined;
+  if (!DTYPE_BITS.has(dtype) || size === undefined)
     throw new InputError(OP, `${quote(name)}: no tensor can be ${quote(dtype)} [${shape.join(", ")}]`);
+  return size;
+}
+
+function bytesOf(declared: Declared, data: TensorToWrite["data"]): Uint8Array {
+  const { name, dtype, shape } = declared;
+  const wanted = sizeOf(declared);
   if (data instanceof Float32Array && dtype !== "F32" && dtype !== "F16")
     throw new InputError(OP, `${quote(name)}: numbers are written as F32 or F16, not as ${dtype}`);
   const array = data instanceof Float32Array && dtype === "F16" ? encodeF16(data) : data;
@@ -91,7 +118,7 @@ function bytesOf({ name, dtype, shape, data }: TensorToWrite): Uint8Array {
   return bytes;
 }
 
-const rank = (tensor: TensorToWrite): number => [...DTYPE_BITS.keys()].indexOf(tensor.dtype);
+const rank = ({ dtype }: Declared): number => [...DTYPE_BITS.keys()].indexOf(dtype);
 
 /** Order of the UTF-8 bytes, which is the order of code points and not that of UTF-16 units. */
 function compareText(a: string, b: string): number {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { directory, fileSource, type Content } from "../node/files.ts";
+import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage } from "../node/images.ts";
 import { readLabels } from "../node/labels.ts";
 import { MaskGenerator } from "../pipelines/mask.ts";
@@ -17,6 +17,7 @@ import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, maskOptions, parseOptions, protectionOf, refuseContradictions } from "./options.ts";
 import { checkFolder, writeAll } from "./output.ts";
+import type { FileContent } from "../util/host.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type MaskArguments = Readonly<Record<string, unknown>>;
@@ -80,7 +81,7 @@ async function make(options: MaskOptions, interrupt: Interrupt): Promise<ExitCod
 interface Made {
   readonly mask: GrayImage;
   /** Files of --debug. */
-  readonly extra: readonly [path: string, content: Content][];
+  readonly extra: readonly [path: string, content: FileContent][];
 }
 
 const settings = (options: MaskOptions) => ({

@@ -2,9 +2,10 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { access, mkdir, open, rmdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
-import { reasonOf, writeFilesAtomic, type Content } from "../node/files.ts";
+import { reasonOf, writeFilesAtomic } from "../node/files.ts";
 import { InputError } from "../util/errors.ts";
 import { UsageError } from "./errors.ts";
+import type { FileContent } from "../util/host.ts";
 
 // A run of minutes must not fail at its end for want of a place to write to: places are tried before it begins.
 
@@ -47,7 +48,7 @@ export function refuseCollision(option: string, path: string, files: readonly st
 export const isInside = (path: string, folder: string): boolean => resolve(path).startsWith(resolve(folder) + sep);
 
 /** Writes files that belong together, all or none, and makes their folders. */
-export async function writeAll(files: readonly (readonly [path: string, content: Content])[]): Promise<void> {
+export async function writeAll(files: readonly (readonly [path: string, content: FileContent])[]): Promise<void> {
   const made: string[] = [];
   try {
     for (const folder of new Set(files.map(([path]) => dirname(resolve(path))))) await makeFolder(folder, made);

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { openSafetensors } from "../checkpoint/safetensors.ts";
 import { safetensorsParts } from "../checkpoint/write.ts";
-import { directory, fileSource, type Content } from "../node/files.ts";
+import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
 import { Trace } from "../pipelines/trace.ts";
 import type { TryOnInputs, TryOnResult } from "../pipelines/inputs.ts";
@@ -18,6 +18,7 @@ import { checkFile, checkFolder, isInside, refuseCollision, writeAll } from "./o
 import { packageInfo } from "../node/package.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
+import type { FileContent } from "../util/host.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type TryOnArguments = Readonly<Record<string, unknown>>;
@@ -168,7 +169,7 @@ async function write(
   const at = (name: string) => join(options.out, name);
   const own = names(options);
   const [mask, masked] = [at(own.mask), at(own.masked)];
-  const files: [string, Content][] = [];
+  const files: [string, FileContent][] = [];
   const add = async (name: string, image: RgbImage, i: number) =>
     files.push([at(name), await encodePng(image, { text: parameters(options, result, i) })]);
   for (const [i, name] of own.images.entries()) await add(name, result.images[i]!, i);

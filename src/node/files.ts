@@ -3,6 +3,7 @@ import { open, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { checkRange, malformed, type ByteSource, type Folder } from "../checkpoint/source.ts";
 import { InputError } from "../util/errors.ts";
+import type { FileContent } from "../util/host.ts";
 
 /** Bytes of one system call: Linux and libuv refuse 2 GiB. */
 const CHUNK = 2 ** 30;
@@ -57,14 +58,11 @@ export function directory(path: string): Folder {
   };
 }
 
-/** All bytes of a file, or pieces of them in order. */
-export type Content = Uint8Array | Iterable<Uint8Array>;
-
 /**
  * Writes a file whole or not at all: into a temporary file beside it, to the disk, then under its name.
  * @throws InputError that names the file and says why it cannot be written
  */
-export async function writeFileAtomic(path: string, content: Content): Promise<void> {
+export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   await writeFilesAtomic([[path, content]]);
 }
 
@@ -73,7 +71,7 @@ export async function writeFileAtomic(path: string, content: Content): Promise<v
  * so that a full disk leaves none of them.
  * @throws InputError that names the file and says why it cannot be written
  */
-export async function writeFilesAtomic(files: Iterable<readonly [path: string, content: Content]>): Promise<void> {
+export async function writeFilesAtomic(files: Iterable<readonly [path: string, content: FileContent]>): Promise<void> {
   const staged: { readonly path: string; readonly temporary: string }[] = [];
   try {
     for (const [path, content] of files) {
@@ -93,10 +91,10 @@ export async function writeFilesAtomic(files: Iterable<readonly [path: string, c
 /** Beside the file, and short: the file's own name may be as long as names can be. */
 const temporaryName = (path: string) => join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
 
-async function stage(path: string, content: Content): Promise<void> {
+async function stage(path: string, content: FileContent): Promise<void> {
   const handle = await open(path, "wx");
   try {
-    for (const piece of content instanceof Uint8Array ? [content] : content)
+    for await (const piece of content instanceof Uint8Array ? [content] : content)
       for (let at = 0; at < piece.length;)
         at += (await handle.write(piece, at, Math.min(CHUNK, piece.length - at))).bytesWritten;
     await handle.sync();
@@ -106,7 +104,7 @@ async function stage(path: string, content: Content): Promise<void> {
 }
 
 /** Makes the new name itself survive a power cut, where the system lets a folder be synced. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path).catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close();

@@ -85,6 +85,12 @@ export class AdamW {
     return slot;
   }
 
+  /** Takes over what an earlier run kept of a parameter; `master` only where the network computes in float16. */
+  restore(name: string, { master, mean, square, step }: Omit<AdamWSlot, "master"> & { master?: Tensor }): void {
+    const { tensor } = this.#parameters.get(name)!;
+    this.#slots.set(name, { master: master?.keep() ?? tensor, mean: mean.keep(), square: square.keep(), step });
+  }
+
   /** The slots of parameters that have moved. */
   get slots(): ReadonlyMap<string, AdamWSlot> {
     return this.#slots;

@@ -17,8 +17,7 @@ export interface EMAOptions {
 /** An exponential moving average of parameters, by the rules of diffusers' `EMAModel`. */
 export class EMAModel {
   readonly options: Required<EMAOptions>;
-  /** The averages, f32, laid out as the parameters are. */
-  readonly shadow: ReadonlyMap<string, Tensor>;
+  readonly #shadow: Map<string, Tensor>;
   readonly #device: Device;
   optimizationStep = 0;
 
@@ -27,7 +26,12 @@ export class EMAModel {
     const { invGamma = 1, power = 2 / 3 } = options;
     this.options = { decay, minDecay, updateAfterStep, useEmaWarmup, invGamma, power };
     this.#device = device;
-    this.shadow = new Map([...parameters].map(([name, parameter]) => [name, copyOf(parameter)]));
+    this.#shadow = new Map([...parameters].map(([name, parameter]) => [name, copyOf(parameter)]));
+  }
+
+  /** The averages, f32, laid out as the parameters are. */
+  get shadow(): ReadonlyMap<string, Tensor> {
+    return this.#shadow;
   }
 
   /** The decay at an optimiser step: it grows towards `decay`. */
@@ -39,12 +43,23 @@ export class EMAModel {
     return Math.max(Math.min(grown, decay), minDecay);
   }
 
-  /** Moves the averages towards `current`, the parameters (or their float32 masters) by name. */
-  step(current: (name: string) => Tensor): void {
+  /**
+   * Moves the averages towards the current numbers.
+   * @param current a parameter's float32 numbers by its name; undefined for one that has never moved
+   */
+  step(current: (name: string) => Tensor | undefined): void {
     this.optimizationStep++;
     const weight = 1 - this.decayAt(this.optimizationStep);
-    for (const [name, shadow] of this.shadow)
-      lerp(this.#device, current(name).view, shadow.view, stored(shadow), weight);
+    for (const [name, shadow] of this.#shadow) {
+      const tensor = current(name);
+      if (tensor) lerp(this.#device, tensor.view, shadow.view, stored(shadow), weight);
+    }
+  }
+
+  /** Takes over an average of an earlier run. */
+  restore(name: string, average: Tensor): void {
+    this.#shadow.get(name)?.dispose();
+    this.#shadow.set(name, average.keep());
   }
 
   dispose(): void {

@@ -17,6 +17,33 @@ export interface Folder {
   text(path: string): Promise<string>;
 }
 
+/** What a file is written from: all its bytes, or pieces of them in order. */
+export type FileContent = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** A folder under construction: its files appear under its name together, by `commit`, or never. */
+export interface StagedFolder {
+  readonly name: string;
+  /** @returns the SHA-256 of what was written, in hexadecimal */
+  write(path: string, content: FileContent): Promise<string>;
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** A folder that a training run writes to. */
+export interface OutputFolder extends Folder {
+  /** Names of the finished folders in it. */
+  list(): Promise<string[]>;
+  stage(name: string): Promise<StagedFolder>;
+  /** SHA-256 of a file, in hexadecimal. */
+  digest(path: string): Promise<string>;
+  /** Removes a folder in it. */
+  remove(name: string): Promise<void>;
+  /** Writes a file whole or not at all. */
+  write(path: string, content: FileContent): Promise<void>;
+  /** Adds lines to a file. */
+  append(path: string, text: string): Promise<void>;
+}
+
 /** A network run by ONNX Runtime. */
 export interface OnnxSession {
   /** The file's name, for messages. */

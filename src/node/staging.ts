@@ -1,0 +1,78 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { FileContent, OutputFolder, StagedFolder } from "../util/host.ts";
+import { directory, syncFolder, writeFileAtomic } from "./files.ts";
+
+const STAGED = ".tmp";
+
+/** A folder that training writes into: whole folders appear in it at once, or not at all. */
+export function outputFolder(path: string): OutputFolder {
+  return {
+    ...directory(path),
+    list: async () => {
+      await mkdir(path, { recursive: true });
+      const entries = await readdir(path, { withFileTypes: true });
+      return entries.filter((entry) => entry.isDirectory() && !entry.name.endsWith(STAGED)).map(({ name }) => name);
+    },
+    stage: async (name) => stage(join(path, name)),
+    digest: async (name) => {
+      const hash = createHash("sha256");
+      for await (const piece of createReadStream(join(path, name))) hash.update(piece as Uint8Array);
+      return hash.digest("hex");
+    },
+    remove: async (name) => rm(join(path, name), { recursive: true, force: true }),
+    append: async (name, text) => {
+      await mkdir(dirname(join(path, name)), { recursive: true });
+      const handle = await open(join(path, name), "a");
+      try {
+        await handle.appendFile(text);
+      } finally {
+        await handle.close();
+      }
+    },
+    write: async (name, content) => {
+      await mkdir(dirname(join(path, name)), { recursive: true });
+      await writeFileAtomic(join(path, name), content);
+    },
+  };
+}
+
+/** Files are written and synced beside the final name; `commit` renames the whole folder. */
+async function stage(final: string): Promise<StagedFolder> {
+  const temporary = `${final}${STAGED}`;
+  await rm(temporary, { recursive: true, force: true }); // what an interrupted run left
+  await mkdir(temporary, { recursive: true });
+  return {
+    write: async (name, content) => {
+      const path = join(temporary, name);
+      const hash = createHash("sha256");
+      await mkdir(dirname(path), { recursive: true });
+      await writeFileAtomic(path, hashed(content, hash));
+      return hash.digest("hex");
+    },
+    commit: async () => {
+      await syncFolder(temporary);
+      const replaced = `${final}.old${STAGED}`;
+      const exists = await stat(final).then(
+        () => true,
+        () => false,
+      );
+      if (exists) await rename(final, replaced); // a checkpoint of the same name, from a run that was restarted
+      await rename(temporary, final);
+      await syncFolder(dirname(final));
+      if (exists) await rm(replaced, { recursive: true, force: true });
+    },
+    discard: async () => rm(temporary, { recursive: true, force: true }),
+    name: basename(final),
+  };
+}
+
+/** Passes the pieces on and takes them into the hash. */
+async function* hashed(content: FileContent, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const piece of content instanceof Uint8Array ? [content] : content) {
+    hash.update(piece);
+    yield piece;
+  }
+}

@@ -1,0 +1,156 @@
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
+import { outputFolder } from "../../src/node/staging.ts";
+import { requestDevice } from "../../src/node/device.ts";
+import { uploadWeight } from "../../src/tensor/upload.ts";
+import { AdamW } from "../../src/training/adamw.ts";
+import {
+  checkpoints,
+  findCheckpoint,
+  namedParameters,
+  restoreCheckpoint,
+  saveCheckpoint,
+  type TrainedNetwork,
+} from "../../src/training/checkpoint.ts";
+import { EMAModel } from "../../src/training/ema.ts";
+import { normal } from "../helpers.ts";
+
+const CONFIG = {
+  in_channels: 8,
+  block_out_channels: [8, 12],
+  down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
+  up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
+  layers_per_block: 1,
+  attention_head_dim: 2,
+  cross_attention_dim: 6,
+  norm_num_groups: 4,
+};
+
+const gpu = await requestDevice();
+const folder = mkdtempSync(join(tmpdir(), "toile-checkpoint-"));
+beforeEach(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A network with weights, an optimiser that took some steps and an average. */
+function run(dtype: "f32" | "f16", seed: number) {
+  const network: TrainedNetwork = { folder: "unet_vton", module: new UNet2DConditionModel(CONFIG), config: CONFIG };
+  for (const [i, [, parameter]] of [...network.module.parameters()].entries()) {
+    const { shape, kind } = parameter;
+    const values = normal(
+      seed + i,
+      shape.reduce((a, b) => a * b, 1),
+      { scale: 0.1 },
+    );
+    parameter.set(uploadWeight(gpu, new Uint8Array(values.buffer), { source: "F32", shape, kind, dtype }));
+  }
+  const parameters = namedParameters([network]);
+  return { network, parameters, optimizer: new AdamW(gpu, parameters), ema: new EMAModel(gpu, parameters) };
+}
+
+type Run = ReturnType<typeof run>;
+
+function step({ parameters, optimizer, ema }: Run, number: number): void {
+  const gradients = [...parameters].slice(0, -2).map(([name, { shape, kind }], i) => {
+    const values = normal(
+      1000 * number + i,
+      shape.reduce((a, b) => a * b, 1),
+    );
+    const options = { source: "F32", shape, kind, dtype: "f32" } as const;
+    return [name, uploadWeight(gpu, new Uint8Array(values.buffer), options)] as const;
+  });
+  optimizer.step(new Map(gradients), { lr: 1e-3 });
+  ema.step((name) => optimizer.slots.get(name)?.master);
+  for (const [, gradient] of gradients) gradient.dispose();
+}
+
+async function numbers({ parameters, optimizer, ema }: Run): Promise<Float32Array[]> {
+  const tensors = [
+    ...[...parameters.values()].map(({ tensor }) => tensor),
+    ...[...optimizer.slots.values()].flatMap(({ mean, square }) => [mean, square]),
+    ...ema.shadow.values(),
+  ];
+  return Promise.all(tensors.map((tensor) => tensor.data()));
+}
+
+function dispose({ network, optimizer, ema }: Run): void {
+  optimizer.dispose();
+  ema.dispose();
+  network.module.dispose();
+}
+
+const stateOf = ({ network, optimizer, ema }: Run) => ({ networks: [network], optimizer, ema });
+
+describe.each(["f32", "f16"] as const)("checkpoints of a training in %s", (dtype) => {
+  test.skipIf(dtype === "f16" && !gpu.facts.f16)("going on from one is going on", async () => {
+    const output = outputFolder(folder);
+    const whole = run(dtype, 1);
+    for (const n of [1, 2, 3]) step(whole, n);
+    const name = await saveCheckpoint(output, stateOf(whole), { step: 3, seed: 7 });
+    expect(name).toBe("checkpoint-3");
+    const resumed = run(dtype, 500); // other weights: all of them must be replaced
+    const state = await restoreCheckpoint(gpu, output, name, stateOf(resumed));
+    expect(state).toMatchObject({ step: 3, seed: 7 });
+    for (const one of [whole, resumed]) for (const n of [4, 5]) step(one, n);
+    expect(await numbers(resumed)).toEqual(await numbers(whole));
+    for (const one of [whole, resumed]) dispose(one);
+    await gpu.flush();
+    expect(gpu.memory.live).toBe(0);
+  });
+});
+
+test("a checkpoint appears whole, in the published layout, and the oldest go after the newest is there", async () => {
+  const output = outputFolder(folder);
+  const one = run("f32", 1);
+  mkdirSync(join(folder, "checkpoint-9.tmp"), { recursive: true }); // what a killed run left
+  for (const n of [8, 9, 10]) await saveCheckpoint(output, stateOf(one), { step: n }, 2);
+  expect(readdirSync(folder).sort()).toEqual(["checkpoint-10", "checkpoint-9"]);
+  expect((await checkpoints(output)).map(({ step }) => step)).toEqual([9, 10]);
+  expect(readdirSync(join(folder, "checkpoint-10")).sort()).toEqual([
+    "manifest.json",
+    "optimizer.safetensors",
+    "trainer_state.json",
+    "unet_vton",
+    "unet_vton_ema",
+  ]);
+  const config: unknown = JSON.parse(readFileSync(join(folder, "checkpoint-10/unet_vton/config.json"), "utf8"));
+  expect(config).toEqual(CONFIG);
+  dispose(one);
+});
+
+test("the latest whole checkpoint is found; a damaged one is passed over, or refused by name", async () => {
+  const output = outputFolder(folder);
+  expect(await findCheckpoint(output, "latest")).toBeUndefined();
+  const one = run("f32", 1);
+  for (const n of [2, 30]) await saveCheckpoint(output, stateOf(one), { step: n });
+  expect(await findCheckpoint(output, "latest")).toBe("checkpoint-30");
+  appendFileSync(join(folder, "checkpoint-30/optimizer.safetensors"), "x");
+  expect(await findCheckpoint(output, "latest")).toBe("checkpoint-2");
+  await expect(findCheckpoint(output, "checkpoint-30")).rejects.toThrow(
+    "checkpoint-30: optimizer.safetensors is not what its manifest says",
+  );
+  await expect(findCheckpoint(output, "checkpoint-31")).rejects.toThrow("manifest.json is missing");
+  dispose(one);
+});
+
+test("a checkpoint that cannot be finished leaves nothing behind and the last one whole", async () => {
+  const output = outputFolder(folder);
+  const one = run("f32", 1);
+  await saveCheckpoint(output, stateOf(one), { step: 1 });
+  const full = {
+    ...output,
+    stage: async (name: string) => {
+      const staged = await output.stage(name);
+      const write = async () => {
+        throw new Error("no space is left on the disk");
+      };
+      return { ...staged, write };
+    },
+  };
+  await expect(saveCheckpoint(full, stateOf(one), { step: 2 }, 1)).rejects.toThrow("no space is left");
+  expect(readdirSync(folder)).toEqual(["checkpoint-1"]);
+  expect(existsSync(join(folder, "checkpoint-1/manifest.json"))).toBe(true);
+  dispose(one);
+});
