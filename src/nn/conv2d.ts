@@ -13,25 +13,26 @@ export interface Padding {
 
 export interface Conv2dOptions {
   readonly stride?: number;
-  readonly padding?: number | Padding;
+  readonly padding?: number | readonly [y: number, x: number] | Padding;
   readonly bias?: boolean;
 }
 
-/** A convolution of an image [n, h, w, c] with a square kernel. */
+/** A convolution of an image [n, h, w, c]; a kernel given as one number is square. */
 export class Conv2d extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
   readonly #stride: number;
-  readonly #padding: number | Padding;
+  readonly #padding: number | readonly [y: number, x: number] | Padding;
 
   constructor(
     inputs: number,
     outputs: number,
-    kernel: number,
+    kernel: number | readonly [y: number, x: number],
     { stride = 1, padding = 0, bias = true }: Conv2dOptions = {},
   ) {
     super();
-    this.weight = new Parameter([outputs, inputs, kernel, kernel], "matrix");
+    const [height, width] = typeof kernel === "number" ? [kernel, kernel] : kernel;
+    this.weight = new Parameter([outputs, inputs, height, width], "matrix");
     this.bias = bias ? new Parameter([outputs], "vector") : undefined;
     this.#stride = stride;
     this.#padding = padding;

@@ -68,37 +68,87 @@ const KERNELS: Readonly<Record<Exclude<Filter, "nearest">, Kernel>> = {
   lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 };
 
-/** For each output pixel: the first input pixel it reads, how many, and their fixed-point weights, `stride` apart. */
-interface Taps {
+/** For each output pixel: the first input pixel it reads, how many, and their weights, `stride` apart. */
+interface Taps<Weights = Int32Array> {
   readonly first: Int32Array;
   readonly count: Int32Array;
-  readonly weights: Int32Array;
+  readonly weights: Weights;
   readonly stride: number;
 }
 
 const BITS = 22; // 32 less 8 for the byte and 2 for what weights may overshoot
 const HALF = 2 ** (BITS - 1);
 
-function taps({ inSize, from, to, outSize }: Axis, { support, weight }: Kernel): Taps {
+/** Taps with fixed-point weights. */
+function taps(axis: Axis, kernel: Kernel): Taps {
+  const exact = exactTaps(axis, kernel);
+  return { ...exact, weights: Int32Array.from(exact.weights, fixed) };
+}
+
+function exactTaps({ inSize, from, to, outSize }: Axis, { support, weight }: Kernel): Taps<Float64Array> {
   const scale = Math.fround(to - from) / outSize;
   const stretch = Math.max(scale, 1);
   const shrink = 1 / stretch;
   const reach = support * stretch;
   const stride = Math.min(Math.ceil(reach) * 2 + 1, inSize);
   const [first, count] = [new Int32Array(outSize), new Int32Array(outSize)];
-  const weights = new Int32Array(outSize * stride);
-  const exact = new Float64Array(stride);
+  const weights = new Float64Array(outSize * stride);
   for (let out = 0; out < outSize; out++) {
     const centre = from + (out + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - reach + 0.5));
     const taken = Math.min(inSize, Math.trunc(centre + reach + 0.5)) - start;
     let sum = 0;
-    for (let i = 0; i < taken; i++) sum += exact[i] = weight((i + start - centre + 0.5) * shrink);
-    for (let i = 0; i < taken; i++) weights[out * stride + i] = fixed(sum === 0 ? exact[i]! : exact[i]! / sum);
+    const own = weights.subarray(out * stride, out * stride + taken);
+    for (let i = 0; i < taken; i++) sum += own[i] = weight((i + start - centre + 0.5) * shrink);
+    if (sum !== 0) for (let i = 0; i < taken; i++) own[i] = own[i]! / sum;
     first[out] = start;
     count[out] = taken;
   }
   return { first, count, weights, stride };
+}
+
+/**
+ * Resizes as Pillow does the channels of a picture in its mode of 32-bit floating point: as `resize`, but nothing is
+ * rounded to bytes, and what overshoots is kept.
+ * @returns numbers around 0…255, [height, width, 3]
+ */
+export function resizeFloat(
+  image: RgbImage,
+  width: number,
+  height: number,
+  filter: Exclude<Filter, "nearest">,
+): Float32Array {
+  const [kernel, channels] = [KERNELS[filter], 3];
+  const columns = exactTaps({ inSize: image.width, from: 0, to: image.width, outSize: width }, kernel);
+  const rows = exactTaps({ inSize: image.height, from: 0, to: image.height, outSize: height }, kernel);
+  const lines = { count: image.height, step: image.width * channels };
+  const across = weighted(image.data, columns, { ...lines, outStep: width * channels }, channels, channels);
+  const rowBytes = width * channels;
+  return weighted(across, rows, { count: rowBytes, step: 1, outStep: 1 }, rowBytes, 1);
+}
+
+/**
+ * Weighted sums along one direction, whose neighbours lie `pitch` apart in `data` and in the result.
+ * @param lines - how many lines there are, and how far apart they begin
+ * @param width - values side by side that belong to one place of a line
+ */
+function weighted(
+  data: ArrayLike<number>,
+  { first, count, weights, stride }: Taps<Float64Array>,
+  lines: { readonly count: number; readonly step: number; readonly outStep: number },
+  pitch: number,
+  width: number,
+): Float32Array {
+  const result = new Float32Array(first.length * lines.count * width);
+  for (let line = 0; line < lines.count; line++)
+    for (let out = 0; out < first.length; out++)
+      for (let c = 0; c < width; c++) {
+        let sum = 0;
+        for (let k = 0; k < count[out]!; k++)
+          sum += weights[out * stride + k]! * data[line * lines.step + (first[out]! + k) * pitch + c]!;
+        result[line * lines.outStep + out * pitch + c] = sum;
+      }
+  return result;
 }
 
 const fixed = (weight: number) => Math.trunc(weight * 2 ** BITS + (weight < 0 ? -0.5 : 0.5));

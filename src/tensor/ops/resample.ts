@@ -59,16 +59,24 @@ export interface PoolOptions {
   readonly stride?: number | Pair;
   /** Default 0. Maxima ignore it, averages count it as zeros. */
   readonly padding?: number | Pair;
+  /** Maxima only: windows may stand over the end of the picture, where there is nothing. Default false. */
+  readonly ceilMode?: boolean;
 }
 
 function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
-  return (x: Tensor, { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions): Tensor => {
+  return (x: Tensor, { kernelSize, stride = kernelSize, padding = 0, ceilMode = false }: PoolOptions): Tensor => {
     const elem = floatType(op, x);
     const [images, input, channels] = imageSizes(op, x);
     const [kernel, step, pad] = [pair(kernelSize), pair(stride), pair(padding)];
     if ([...kernel, ...step].some((size) => !(size > 0)) || ![...kernel, ...step, ...pad].every(Number.isInteger))
       throw new ShapeError(op, `kernel ${show(kernel)}, stride ${show(step)}, padding ${show(pad)}`);
-    const size = (i: 0 | 1) => Math.floor((input[i] + 2 * pad[i] - kernel[i]) / step[i]) + 1;
+    if (ceilMode && mode === "average") throw new ShapeError(op, "averages have no ceilMode");
+    const size = (i: 0 | 1) => {
+      const exact = (input[i] + 2 * pad[i] - kernel[i]) / step[i];
+      if (!ceilMode) return Math.floor(exact) + 1;
+      const last = Math.ceil(exact);
+      return last * step[i] < input[i] + pad[i] ? last + 1 : last; // a window begins inside, or on the padding before
+    };
     const output: Pair = [size(0), size(1)];
     if (!(output[0] > 0 && output[1] > 0) || pad[0] * 2 > kernel[0] || pad[1] * 2 > kernel[1])
       throw new ShapeError(op, `kernel ${show(kernel)} with padding ${show(pad)} on ${show(x.shape)}`);

@@ -1,0 +1,122 @@
+import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { ShapeError } from "../util/errors.ts";
+import { TorchGenerator } from "../util/random.ts";
+
+/** Features of pictures: one row each. */
+export type Features = readonly Float32Array[];
+
+/**
+ * Fréchet distance of the normal distributions that have the features' means and covariances (Heusel et al. 2017,
+ * arXiv 1706.08500, equation 6): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
+ *
+ * The eigenvalues of Σ₁ Σ₂ are the squared singular values of F₁ᵀ F₂ for any Fᵢ with Fᵢ Fᵢᵀ = Σᵢ. With fewer pictures
+ * than features F is the centred features themselves, so no matrix is larger than need be, and nothing is singular.
+ * @throws ShapeError for fewer than two pictures, or rows of different lengths
+ */
+export function frechetDistance(a: Features, b: Features): number {
+  const [first, second] = [statistics(a, a[0]?.length ?? 0), statistics(b, a[0]?.length ?? 0)];
+  let distance = first.trace + second.trace;
+  for (const [i, mean] of first.mean.entries()) distance += (mean - second.mean[i]!) ** 2;
+  const product = first.factor.transpose().mmul(second.factor);
+  const gram = product.rows <= product.columns ? gramOfRows(product) : gramOfRows(product.transpose());
+  for (const value of new EigenvalueDecomposition(gram, { assumeSymmetric: true }).realEigenvalues)
+    distance -= 2 * Math.sqrt(Math.max(0, value)); // rounding alone makes one negative
+  return distance;
+}
+
+const gramOfRows = (matrix: Matrix): Matrix => matrix.mmul(matrix.transpose());
+
+interface Statistics {
+  readonly mean: Float64Array;
+  /** Of the covariance. */
+  readonly trace: number;
+  /** F [features, r] with F Fᵀ the sample covariance. */
+  readonly factor: Matrix;
+}
+
+function statistics(rows: Features, size: number): Statistics {
+  if (rows.length < 2) throw new ShapeError("frechetDistance", `${rows.length} pictures have no covariance`);
+  if (rows.some((row) => row.length !== size))
+    throw new ShapeError("frechetDistance", `rows of other lengths than ${size}`);
+  const mean = new Float64Array(size);
+  for (const row of rows) for (let i = 0; i < size; i++) mean[i] = mean[i]! + row[i]! / rows.length;
+  const scale = 1 / Math.sqrt(rows.length - 1);
+  const centred = new Matrix(size, rows.length);
+  let trace = 0;
+  for (const [column, row] of rows.entries())
+    for (let i = 0; i < size; i++) {
+      const value = (row[i]! - mean[i]!) * scale;
+      centred.set(i, column, value);
+      trace += value * value;
+    }
+  return { mean, trace, factor: rows.length <= size ? centred : squareRoot(gramOfRows(centred)) };
+}
+
+/** F with F Fᵀ the given matrix: its eigenvectors by the roots of the eigenvalues. */
+function squareRoot(symmetric: Matrix): Matrix {
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(symmetric, { assumeSymmetric: true });
+  return eigenvectorMatrix.mulRowVector(realEigenvalues.map((value) => Math.sqrt(Math.max(0, value))));
+}
+
+export interface KernelDistanceOptions {
+  /** How often a subset of each side is drawn; the result is the mean. Default 100. */
+  readonly subsets?: number;
+  /** Pictures of a subset, at most; never more than the smaller side has. Default 1000. */
+  readonly subsetSize?: number;
+  /** Of the drawing. Default 0. */
+  readonly seed?: number;
+}
+
+/**
+ * Kernel distance (Bińkowski et al. 2018, arXiv 1801.01401, equation 4): the unbiased squared maximum mean discrepancy
+ * under the kernel (x·y / d + 1)³, as the mean over random subsets.
+ * @throws ShapeError for fewer than two pictures
+ */
+export function kernelDistance(
+  a: Features,
+  b: Features,
+  { subsets = 100, subsetSize = 1000, seed = 0 }: KernelDistanceOptions = {},
+): number {
+  const size = Math.min(a.length, b.length, subsetSize);
+  if (size < 2) throw new ShapeError("kernelDistance", `${a.length} and ${b.length} pictures are too few`);
+  const [kernelA, kernelB, kernelAB] = [kernel(a, a), kernel(b, b), kernel(a, b)];
+  const generator = new TorchGenerator(seed);
+  const whole = a.length === size && b.length === size; // every subset is the same
+  const draws = whole ? 1 : subsets;
+  let sum = 0;
+  for (let i = 0; i < draws; i++) {
+    const [x, y] = [draw(generator, a.length, size), draw(generator, b.length, size)];
+    const within = offDiagonal(kernelA, x, a.length) + offDiagonal(kernelB, y, b.length);
+    let between = 0;
+    for (const row of x) for (const column of y) between += kernelAB[row * b.length + column]!;
+    sum += within / (size * (size - 1)) - (2 * between) / size ** 2;
+  }
+  return sum / draws;
+}
+
+function kernel(a: Features, b: Features): Float64Array {
+  const values = new Float64Array(a.length * b.length);
+  for (const [i, x] of a.entries())
+    for (const [j, y] of b.entries()) {
+      let dot = 0;
+      for (let k = 0; k < x.length; k++) dot += x[k]! * y[k]!;
+      values[i * b.length + j] = (dot / x.length + 1) ** 3;
+    }
+  return values;
+}
+
+function offDiagonal(values: Float64Array, chosen: Int32Array, columns: number): number {
+  let sum = 0;
+  for (const row of chosen) for (const column of chosen) if (row !== column) sum += values[row * columns + column]!;
+  return sum;
+}
+
+/** `size` of `count` numbers, none twice (Fisher and Yates' shuffle, stopped early). */
+function draw(generator: TorchGenerator, count: number, size: number): Int32Array {
+  const all = Int32Array.from({ length: count }, (_, i) => i);
+  for (let i = 0; i < size; i++) {
+    const other = i + generator.randint(0, count - i, [1])[0]!;
+    [all[i], all[other]] = [all[other]!, all[i]!];
+  }
+  return all.subarray(0, size);
+}
