@@ -1,14 +1,24 @@
 import { OutOfMemoryError } from "../util/errors.ts";
+import type { Failure } from "./failures.ts";
 
 /** A GPU buffer owned by the pool. `lastUse` is the number of the last batch that reads or writes it. */
 export interface GpuBuffer {
   readonly id: number;
-  readonly gpu: GPUBuffer;
+  gpu: GPUBuffer;
   readonly bytes: number;
   lastUse: number;
+  /** The pool it belongs to, which tells the buffers of two devices apart. */
+  readonly home: BufferPool;
+  /** Why its content is not what was asked for. */
+  failure?: Failure | undefined;
   /** Set when the device turns out not to have had the memory: such a buffer is never handed out again. */
   refused?: boolean;
+  /** Set when the host wrote to it: what is there cannot be made again. */
+  written?: boolean;
 }
+
+/** A buffer for which memory is being asked. */
+export type NewBuffer = Omit<GpuBuffer, "gpu">;
 
 export interface MemoryUse {
   /** Buffers handed out and not yet given back. */
@@ -30,7 +40,7 @@ const ROUND = 256;
 
 /** Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. */
 export class BufferPool {
-  readonly #create: (bytes: number, onRefused: () => void) => GPUBuffer;
+  readonly #create: (buffer: NewBuffer) => GPUBuffer;
   readonly #limit: number;
   readonly #free = new Map<number, GpuBuffer[]>();
   #nextId = 1;
@@ -40,7 +50,7 @@ export class BufferPool {
   #peak = 0;
   #allocations = 0;
 
-  constructor(create: (bytes: number, onRefused: () => void) => GPUBuffer, maxBufferSize: number) {
+  constructor(create: (buffer: NewBuffer) => GPUBuffer, maxBufferSize: number) {
     this.#create = create;
     this.#limit = maxBufferSize;
   }
@@ -55,19 +65,7 @@ export class BufferPool {
         bytes,
         this.#limit,
       );
-    const waiting = this.#free.get(size);
-    const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore && !buffer.refused) ?? -1;
-    let buffer: GpuBuffer;
-    if (waiting && at >= 0) {
-      buffer = waiting.splice(at, 1)[0]!;
-      this.#pooled -= size;
-    } else {
-      const gpu = this.#create(size, () => {
-        buffer.refused = true;
-      });
-      buffer = { id: this.#nextId++, gpu, bytes: size, lastUse: -1 };
-      this.#allocations++;
-    }
+    const buffer = this.#reuse(size, idleBefore) ?? this.#make(size);
     this.#live++;
     this.#bytes += size;
     this.#peak = Math.max(this.#peak, this.#bytes + this.#pooled);
@@ -75,17 +73,15 @@ export class BufferPool {
   }
 
   give(buffer: GpuBuffer): void {
+    this.#live--;
+    this.#bytes -= buffer.bytes;
     if (buffer.refused) {
       buffer.gpu.destroy();
-      this.#live--;
-      this.#bytes -= buffer.bytes;
       return;
     }
     const waiting = this.#free.get(buffer.bytes);
     if (waiting) waiting.push(buffer);
     else this.#free.set(buffer.bytes, [buffer]);
-    this.#live--;
-    this.#bytes -= buffer.bytes;
     this.#pooled += buffer.bytes;
   }
 
@@ -119,5 +115,21 @@ export class BufferPool {
       peak: this.#peak,
       allocations: this.#allocations,
     };
+  }
+
+  #reuse(size: number, idleBefore: number): GpuBuffer | undefined {
+    const waiting = this.#free.get(size);
+    const at = waiting?.findIndex((buffer) => buffer.lastUse < idleBefore && !buffer.refused) ?? -1;
+    if (!waiting || at < 0) return undefined;
+    const buffer = waiting.splice(at, 1)[0]!;
+    this.#pooled -= size;
+    buffer.failure = undefined; // what it held is nobody's any more
+    return buffer;
+  }
+
+  #make(size: number): GpuBuffer {
+    const buffer: NewBuffer = { id: this.#nextId++, bytes: size, lastUse: -1, home: this };
+    this.#allocations++;
+    return Object.assign(buffer, { gpu: this.#create(buffer) });
   }
 }

@@ -1,3 +1,4 @@
+import type { GpuBuffer } from "./buffers.ts";
 import type { View } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 
@@ -18,4 +19,15 @@ export type Command = RecordedDispatch | RecordedCopy;
 
 export function copy(encoder: GPUCommandEncoder, { from, to }: RecordedCopy): void {
   encoder.copyBufferToBuffer(from.buffer.gpu, from.offset, to.buffer.gpu, to.offset, Math.ceil(from.bytes / 4) * 4);
+}
+
+/** Every buffer that a command touches, each with whether the command writes it. */
+export function* touched(command: Command): Generator<[buffer: GpuBuffer, written: boolean]> {
+  if ("pipeline" in command) {
+    const { access } = command.pipeline;
+    for (const [i, view] of command.views.entries()) yield [view.buffer, access[i] === "read_write"];
+  } else {
+    yield [command.from.buffer, false];
+    yield [command.to.buffer, true];
+  }
 }

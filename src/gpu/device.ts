@@ -1,16 +1,12 @@
 import type { Host } from "../util/host.ts";
 import { DeviceError, DeviceLostError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
-import { BufferPool, USAGE, type GpuBuffer, type MemoryUse } from "./buffers.ts";
+import { BufferPool, USAGE, type GpuBuffer, type MemoryUse, type NewBuffer } from "./buffers.ts";
 import type { DeviceFacts } from "./facts.ts";
 import type { Dispatch, Kernel, View } from "./kernel.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Profiler, type ProfileRow } from "./profiler.ts";
 import { CommandQueue } from "./queue.ts";
-
-/** Something that a scope frees. */
-export interface Disposable {
-  dispose(): void;
-}
+import { Scopes, type Disposable } from "./scopes.ts";
 
 export interface DeviceOptions {
   /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`. */
@@ -38,9 +34,11 @@ export class Device {
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #queue: CommandQueue;
-  readonly #scopes: Set<Disposable>[] = [];
+  readonly #scopes = new Scopes();
   readonly #guard: number;
   readonly #liveBuffers = new Map<GpuBuffer, number>();
+  /** Views from `reserve` that have no memory yet. */
+  readonly #reserved = new WeakSet<View>();
   #lost: DeviceLostError | undefined;
 
   constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, host }: DeviceOptions = {}) {
@@ -51,13 +49,13 @@ export class Device {
     this.#guard = guard;
     this.#queue = new CommandQueue(gpu, facts);
     this.#pipelines = new PipelineCache(gpu);
-    this.#pool = new BufferPool((bytes, onRefused) => this.#create(bytes, onRefused), facts.limits.maxBufferSize);
+    this.#pool = new BufferPool((buffer) => this.#create(buffer), facts.limits.maxBufferSize);
     const spare = gpu.createBuffer({ size: 256 + guard, usage: USAGE.STORAGE });
-    this.nothing = { buffer: { id: 0, gpu: spare, bytes: 256, lastUse: -1 }, offset: 0, bytes: 16 };
+    this.nothing = this.#foreign(spare, 256, 16);
     void gpu.lost.then(({ reason, message }) => {
       const retryable = reason !== "destroyed";
       this.#lost = new DeviceLostError("device", message ? message.split("\n")[0]! : `lost (${reason})`, retryable);
-      this.#queue.fail(this.#lost);
+      this.#queue.lose(this.#lost);
     });
   }
 
@@ -78,6 +76,29 @@ export class Device {
     return this.#view(this.#pool.take(wholeVectors(bytes) + this.#guard, idleBefore), bytes);
   }
 
+  /**
+   * Storage for `bytes` bytes that takes memory when work first uses it: an operator that throws before it recorded
+   * anything leaves nothing behind.
+   */
+  reserve(bytes: number): View {
+    this.#assertAlive();
+    let view: View | undefined;
+    const reserved: View = {
+      get buffer() {
+        view ??= take();
+        return view.buffer;
+      },
+      offset: 0,
+      bytes,
+    };
+    const take = () => {
+      this.#reserved.delete(reserved);
+      return this.alloc(bytes);
+    };
+    this.#reserved.add(reserved);
+    return reserved;
+  }
+
   /** Storage that holds `data`. Bytes past its end, up to the next multiple of four, are zero. */
   upload(data: ArrayBufferView): View {
     this.#assertAlive();
@@ -87,7 +108,8 @@ export class Device {
     );
     const whole = data.byteLength - (data.byteLength % 4);
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    this.#queue.guarded(() => {
+    view.buffer.written = true;
+    this.#queue.checked(view.buffer, () => {
       if (whole > 0) this.gpu.queue.writeBuffer(view.buffer.gpu, 0, bytes, 0, whole);
       if (whole < data.byteLength) {
         const rest = new Uint8Array(4);
@@ -100,6 +122,7 @@ export class Device {
 
   /** Gives storage back to the pool; work recorded before may still use it. */
   release(view: View): void {
+    if (this.#reserved.delete(view)) return;
     this.#liveBuffers.delete(view.buffer);
     this.#pool.give(view.buffer);
   }
@@ -116,63 +139,68 @@ export class Device {
         kernel.name,
         `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`,
       );
-    const views = Object.keys(kernel.bind).map((name) => {
-      const view = bind[name as B];
-      if (view.bytes > limits.maxStorageBufferBindingSize) {
-        const most = limits.maxStorageBufferBindingSize;
-        throw new OutOfMemoryError(
-          kernel.name,
-          `${name} needs a binding of ${view.bytes} bytes, the device binds at most ${most}`,
-          view.bytes,
-          most,
-        );
-      }
-      return this.#guard ? { ...view, bytes: wholeVectors(view.bytes) + this.#guard } : view;
-    });
+    const names = Object.keys(kernel.bind) as B[];
+    // what is read is looked at first: nothing takes memory for a result that will not be
+    for (const access of ["read", "read_write"])
+      for (const name of names) if (kernel.bind[name] === access) this.#assertBindable(kernel.name, name, bind[name]);
+    const views = names.map((name) => bind[name]);
     const pipeline = this.#pipelines.get(kernel as Kernel, spec);
-    this.#queue.push({ pipeline, params: packParams(kernel, params, groups), views, x, y });
+    const packed = packParams(kernel, params, groups);
+    this.#queue.push({ pipeline, params: packed, views: views.map((view) => this.#guarded(view)), x, y });
   }
 
   /** Records a copy of `from` to the start of `to`. Both offsets and the length are multiples of four bytes. */
   copy(from: View, to: View): void {
     this.#assertAlive();
+    this.#assertMine("copy", "from", from);
+    this.#assertMine("copy", "to", to);
     this.#queue.push({ from, to });
   }
 
-  /** Reads bytes back: submits what was recorded and waits for it. */
+  /**
+   * Reads bytes back: submits what was recorded and waits for it.
+   * @throws what kept the bytes from being what was asked for, every time
+   */
   async read(view: View): Promise<ArrayBuffer> {
     this.#assertAlive();
+    const { failures } = this.#queue;
     const size = Math.ceil(view.bytes / 4) * 4;
-    const staging = this.#queue.guarded(() => this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST }));
+    const spare = this.#foreign(undefined, size, size);
+    const staging = (spare.buffer.gpu = this.#queue.checked(spare.buffer, () =>
+      this.gpu.createBuffer({ size, usage: USAGE.MAP_READ | USAGE.COPY_DST }),
+    ));
     // recorded now, so that the storage may be given back before the bytes are here
-    this.copy(
-      { ...view, bytes: size },
-      { buffer: { id: 0, gpu: staging, bytes: size, lastUse: -1 }, offset: 0, bytes: size },
-    );
+    if (view.buffer.failure) spare.buffer.failure = view.buffer.failure;
+    else this.copy({ ...view, bytes: size }, spare);
+    const wait = this.#queue.begin();
     try {
-      await this.#queue.submit();
-      await staging.mapAsync(1); // GPUMapMode.READ
-      await this.#queue.settle();
+      await this.#queue.sent();
+      const mapped = failures.lost ? undefined : await staging.mapAsync(1).catch((error: Error) => error); // GPUMapMode.READ
+      await this.#queue.answered();
+      this.#assertAlive();
+      const { failure } = spare.buffer;
+      if (failure) failures.tell(failure);
+      if (failure) throw failure.error;
+      if (mapped) throw new DeviceError("read", mapped.message.split("\n")[0]!);
       return staging.getMappedRange().slice(0, view.bytes);
-    } catch (error) {
-      await this.#queue.settle(); // prefers the reason over the failed map
-      await this.#lostSoon();
-      throw error;
     } finally {
+      failures.leave(wait);
       staging.destroy();
     }
   }
 
-  /** Submits everything recorded, waits for it, and throws what failed. */
+  /** Submits everything recorded, waits for it, and throws what failed in it. */
   async flush(): Promise<void> {
     await this.#queue.flush();
-    await this.#lostSoon();
+    this.#assertAlive();
     if (this.memory.pooled > POOL_KEEP) this.trim(POOL_KEEP);
   }
 
-  /** Lets go of pooled memory beyond `keep` bytes. Call after `flush`. */
-  trim(keep = 0): void {
-    if (this.#pool.trim(keep, this.#queue.submitted).length > 0) this.#queue.forgetBindGroups();
+  /** Lets go of pooled memory beyond `keep` bytes. Call after `flush`. @returns whether there was any */
+  trim(keep = 0): boolean {
+    const any = this.#pool.trim(keep, this.#queue.submitted).length > 0;
+    if (any) this.#queue.forgetBindGroups();
+    return any;
   }
 
   /** Starts compiling a kernel; `await` it to learn whether it compiles. */
@@ -180,31 +208,22 @@ export class Device {
     await this.#pipelines.get(kernel, spec).ready;
   }
 
-  /** Frees every tensor made inside `fn` that its result does not hold (in arrays, maps and plain objects too). */
+  /**
+   * Frees every tensor made inside `fn` that its result does not hold (in arrays, sets, maps and plain objects too).
+   * @throws InputError when `fn` is asynchronous
+   */
   scope<T>(fn: () => T): T {
-    const scope = new Set<Disposable>();
-    this.#scopes.push(scope);
-    try {
-      const result = fn();
-      for (const kept of disposablesIn(result, scope)) {
-        scope.delete(kept);
-        this.#scopes.at(-2)?.add(kept);
-      }
-      return result;
-    } finally {
-      this.#scopes.splice(this.#scopes.lastIndexOf(scope), 1);
-      for (const unwanted of scope) unwanted.dispose();
-    }
+    return this.#scopes.run(fn);
   }
 
   /** Puts a new object under the care of the innermost scope. */
   adopt(made: Disposable): void {
-    this.#scopes.at(-1)?.add(made);
+    this.#scopes.adopt(made);
   }
 
   /** Takes an object out of every scope: it lives until disposed of. */
   orphan(kept: Disposable): void {
-    for (const scope of this.#scopes) scope.delete(kept);
+    this.#scopes.orphan(kept);
   }
 
   /** Runs `work` with every dispatch timed. Needs the feature `timestamp-query`. */
@@ -237,6 +256,7 @@ export class Device {
   /** Ends the device. Later calls throw `DeviceLostError`. */
   destroy(): void {
     this.#lost ??= new DeviceLostError("device", "destroyed", false);
+    this.#queue.lose(this.#lost);
     this.#queue.destroy();
     this.gpu.destroy();
   }
@@ -250,28 +270,41 @@ export class Device {
     return { buffer, offset: 0, bytes };
   }
 
-  #create(bytes: number, onRefused: () => void): GPUBuffer {
+  #assertBindable(op: string, name: string, view: View): void {
+    const most = this.facts.limits.maxStorageBufferBindingSize;
+    if (view.bytes <= most) return this.#assertMine(op, name, view);
+    const what = `${name} needs a binding of ${view.bytes} bytes, the device binds at most ${most}`;
+    throw new OutOfMemoryError(op, what, view.bytes, most);
+  }
+
+  #guarded(view: View): View {
+    return this.#guard ? { ...view, bytes: wholeVectors(view.bytes) + this.#guard } : view;
+  }
+
+  #create(buffer: NewBuffer): GPUBuffer {
     const { pooled } = this.#pool.use;
     if (pooled > POOL_KEEP) this.trim(POOL_KEEP);
     const held = this.#pool.use.bytes;
-    return this.#queue.guarded(
-      () => this.gpu.createBuffer({ size: bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
-      () => {
-        onRefused();
-        const what = `${bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`;
-        return new OutOfMemoryError("alloc", what, bytes);
-      },
-    );
+    const refused = () => {
+      const what = `${buffer.bytes} bytes refused by ${this.facts.name}, which holds ${held} for us already`;
+      return new OutOfMemoryError("alloc", what, buffer.bytes);
+    };
+    return this.#queue.allocate(buffer, () => this.trim(), refused);
+  }
+
+  /** Memory that is not the pool's. */
+  #foreign(gpu: GPUBuffer | undefined, size: number, bytes: number): View {
+    return { buffer: { id: 0, gpu: gpu!, bytes: size, lastUse: -1, home: this.#pool }, offset: 0, bytes };
   }
 
   #assertAlive(): void {
     if (this.#lost) throw this.#lost;
   }
 
-  /** Dawn resolves `lost` a moment after the calls that fail because of it. */
-  async #lostSoon(): Promise<void> {
-    await Promise.resolve();
-    this.#assertAlive();
+  /** A view without memory is ours, and is to have none before the others are known to be. */
+  #assertMine(op: string, name: string, view: View): void {
+    if (!this.#reserved.has(view) && view.buffer.home !== this.#pool)
+      throw new DeviceError(op, `${name} lies on another device than ${this.facts.name}`);
   }
 }
 
@@ -293,18 +326,4 @@ function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, gr
     else view.setInt32(4 * i + 4, value, true);
   }
   return view.buffer;
-}
-
-function* disposablesIn(
-  value: unknown,
-  scope: ReadonlySet<Disposable>,
-  seen = new Set<unknown>(),
-): Generator<Disposable> {
-  if (typeof value !== "object" || value === null || seen.has(value)) return;
-  seen.add(value);
-  if (scope.has(value as Disposable)) yield value as Disposable;
-  else if (Array.isArray(value)) for (const item of value) yield* disposablesIn(item, scope, seen);
-  else if (value instanceof Map) for (const item of value.values()) yield* disposablesIn(item, scope, seen);
-  else if (ArrayBuffer.isView(value) || typeof (value as Disposable).dispose === "function") return;
-  else for (const item of Object.values(value)) yield* disposablesIn(item, scope, seen);
 }

@@ -1,13 +1,18 @@
-import { ShaderError } from "../util/errors.ts";
-import { variantName, type Kernel } from "./kernel.ts";
+import { ShaderError, type ToileError } from "../util/errors.ts";
+import { variantName, type Access, type Kernel } from "./kernel.ts";
 import { sourceLine, specialise, type Spec } from "./wgsl.ts";
 
 export interface Pipeline {
   readonly name: string;
   readonly layout: GPUBindGroupLayout;
+  /** Of each storage binding. */
+  readonly access: readonly Access[];
   /** Set once compiled. */
   compiled: GPUComputePipeline | undefined;
-  readonly ready: Promise<void>;
+  /** Set when it does not compile. */
+  failure: ToileError | undefined;
+  /** Settles when either is set; rejects when it does not compile. */
+  ready: Promise<void>;
 }
 
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
@@ -32,9 +37,12 @@ export class PipelineCache {
     let pipeline = this.#pipelines.get(name);
     if (!pipeline) {
       const layout = this.#layout(kernel);
-      const made: Pipeline = { name, layout: layout.bind, compiled: undefined, ready: Promise.resolve() };
-      pipeline = Object.assign(made, { ready: this.#compile(made, kernel, spec, layout.pipeline) });
-      pipeline.ready.catch(() => {}); // reported by whoever awaits it
+      const access: Access[] = Object.values(kernel.bind);
+      const ready = Promise.resolve();
+      const made: Pipeline = { name, layout: layout.bind, access, compiled: undefined, failure: undefined, ready };
+      made.ready = this.#compile(made, kernel, spec, layout.pipeline);
+      made.ready.catch((error: ToileError) => (made.failure = error));
+      pipeline = made;
       this.#pipelines.set(name, pipeline);
     }
     return pipeline;

@@ -1,8 +1,9 @@
-import { DeviceLostError, OutOfMemoryError, ToileError } from "../util/errors.ts";
+import { OutOfMemoryError, ToileError, type DeviceLostError } from "../util/errors.ts";
+import { USAGE, type GpuBuffer, type NewBuffer } from "./buffers.ts";
+import { copy, touched, type Command, type RecordedDispatch } from "./commands.ts";
 import type { DeviceFacts } from "./facts.ts";
-import { copy, type Command, type RecordedDispatch } from "./commands.ts";
+import { Failures, type Failure, type Wait } from "./failures.ts";
 import type { Profiler } from "./profiler.ts";
-import { USAGE } from "./buffers.ts";
 
 const BATCH = 128; // dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
@@ -10,9 +11,11 @@ const BIND_GROUPS = 8192; // cached bind groups before the cache starts afresh
 
 /**
  * Records commands at once and submits them in order, in batches of one compute pass each, as soon as their
- * pipelines are compiled. Failures are kept and thrown by the next `flush`.
+ * pipelines are compiled. A command that fails marks what it should have written, and so does every command that
+ * reads what is marked: reading such memory back throws the first cause.
  */
 export class CommandQueue {
+  readonly failures = new Failures();
   readonly #device: GPUDevice;
   readonly #facts: DeviceFacts;
   readonly #slot: number;
@@ -21,8 +24,11 @@ export class CommandQueue {
   #pending: Command[] = [];
   #tail: Promise<void> = Promise.resolve();
   #inFlight: Promise<unknown>[] = [];
-  #failure: ToileError | undefined;
-  #checks: Promise<void>[] = [];
+  /** The device's answers, heard in the order in which they were asked for. */
+  #verdicts: Promise<void> = Promise.resolve();
+  /** The answer to the last allocation: work waits for it, so that a refused buffer can be replaced. */
+  #allocated: Promise<void> = Promise.resolve();
+  #anyFailed = false;
   profiler: Profiler | undefined;
   /** Number of the batch that is being recorded. */
   batch = 0;
@@ -37,64 +43,92 @@ export class CommandQueue {
     this.#arena = device.createBuffer({ size: BATCH * this.#slot, usage: USAGE.UNIFORM | USAGE.COPY_DST });
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // Dawn would print it on stdout
-      this.fail(asError(event.error, this.#facts));
+      this.fail(asError(event.error, this.#facts), [], this.submitted - 1);
     });
   }
 
   push(command: Command): void {
-    const views = "pipeline" in command ? command.views : [command.from, command.to];
-    for (const view of views) view.buffer.lastUse = this.batch;
+    for (const [buffer, written] of touched(command)) {
+      buffer.lastUse = this.batch;
+      // what is written anew after everybody knows of the failure is good again
+      if (written && buffer.failure && buffer.failure.told !== Infinity && !buffer.refused) buffer.failure = undefined;
+    }
     this.#pending.push(command);
     if (this.#pending.length >= BATCH) this.#cut();
   }
 
-  /** Keeps the first failure for the next flush. */
-  fail(error: ToileError): void {
-    this.#failure ??= error;
+  lose(error: DeviceLostError): void {
+    this.failures.lost ??= error;
   }
 
-  /** Runs `act` inside error scopes whose answer the next flush waits for. */
-  guarded<T>(act: () => T, outOfMemory?: () => OutOfMemoryError): T {
-    this.#device.pushErrorScope("validation");
-    this.#device.pushErrorScope("out-of-memory");
-    try {
-      return act();
-    } finally {
-      for (const scope of [this.#device.popErrorScope(), this.#device.popErrorScope()]) {
-        const check = scope.then(
-          (error) => {
-            if (error) this.fail(outOfMemory && isOutOfMemory(error) ? outOfMemory() : asError(error, this.#facts));
-          },
-          () => {}, // a lost device answers through `lost`
-        );
-        this.#checks.push(check);
+  /** Keeps a failure for those who wait for the batch, and marks what is spoilt by it. */
+  fail(error: ToileError, spoilt: Iterable<GpuBuffer>, batch = this.batch): void {
+    const failure = this.failures.add(batch, error);
+    for (const buffer of spoilt) this.#spoil(buffer, failure);
+  }
+
+  /**
+   * Asks for memory for `buffer`. When the device refuses and `makeRoom` could free some, it is asked once more, unless
+   * something was written there already; `refused` makes the error.
+   */
+  allocate(buffer: NewBuffer, makeRoom: () => boolean, refused: () => OutOfMemoryError): GPUBuffer {
+    const ask = () =>
+      this.#asked(() =>
+        this.#device.createBuffer({ size: buffer.bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
+      );
+    const batch = this.batch;
+    const first = ask();
+    this.#verdicts = this.#verdicts.then(async () => {
+      let error = await first.answer;
+      if (error instanceof OutOfMemoryError && !buffer.written && makeRoom()) {
+        await this.#device.queue.onSubmittedWorkDone().catch(() => {}); // what was destroyed is freed only now
+        const second = ask();
+        error = await second.answer;
+        (buffer as GpuBuffer).gpu = second.result;
       }
-    }
+      if (!error) return;
+      buffer.refused = true;
+      this.fail(error instanceof OutOfMemoryError ? refused() : error, [buffer as GpuBuffer], batch);
+    });
+    this.#allocated = this.#verdicts;
+    return first.result;
   }
 
-  /** Submits what was recorded and waits until the device has done it. Throws what failed since the last flush. */
+  /** Runs `act`; what the device says against it spoils `buffer`. */
+  checked<T>(buffer: GpuBuffer, act: () => T): T {
+    const { result, answer } = this.#asked(act);
+    const batch = this.batch;
+    this.#verdicts = this.#verdicts.then(async () => {
+      const error = await answer;
+      if (error && !buffer.failure) this.fail(error, [buffer], batch);
+    });
+    return result;
+  }
+
+  /** Begins to wait for everything recorded so far, which is submitted. */
+  begin(): Wait {
+    this.#cut();
+    return this.failures.begin(this.batch);
+  }
+
+  /** Waits until everything was submitted. */
+  async sent(): Promise<void> {
+    await this.#tail;
+  }
+
+  /** Waits until the device has answered to everything submitted. */
+  async answered(): Promise<void> {
+    await this.#verdicts;
+    await Promise.resolve(); // Dawn resolves `lost` a moment after the calls that fail because of it
+  }
+
+  /** Submits what was recorded and waits until the device has done it. @throws what failed in it */
   async flush(): Promise<void> {
-    this.#cut();
-    await this.#tail;
-    if (this.#failure === undefined) await this.#device.queue.onSubmittedWorkDone();
-    this.#inFlight = [];
-    await this.settle();
-  }
-
-  /** Submits what was recorded, without waiting for the device. */
-  async submit(): Promise<void> {
-    this.#cut();
-    await this.#tail;
-  }
-
-  /** Throws what failed so far. */
-  async settle(): Promise<void> {
-    const checks = this.#checks;
-    this.#checks = [];
-    await Promise.all(checks);
-    const failure = this.#failure;
-    if (failure && !(failure instanceof DeviceLostError)) this.#failure = undefined;
-    if (failure) throw failure;
+    const wait = this.begin();
+    await this.sent();
+    if (!this.failures.lost) await this.#device.queue.onSubmittedWorkDone().catch(() => {});
+    await this.answered();
+    this.failures.end(wait);
   }
 
   forgetBindGroups(): void {
@@ -106,41 +140,88 @@ export class CommandQueue {
     this.#bindGroups.clear();
   }
 
+  /** Runs `act` inside error scopes. */
+  #asked<T>(act: () => T): { readonly result: T; readonly answer: Promise<ToileError | undefined> } {
+    this.#device.pushErrorScope("validation");
+    this.#device.pushErrorScope("out-of-memory");
+    let scopes: Promise<GPUError | null>[] = [];
+    let result: T;
+    try {
+      result = act();
+    } finally {
+      // a lost device answers through `lost`
+      scopes = [1, 2].map(() => this.#device.popErrorScope().catch(() => null));
+    }
+    const answer = Promise.all(scopes).then((errors) => {
+      const error = errors.find((found) => found !== null);
+      return error && asError(error, this.#facts);
+    });
+    return { result, answer };
+  }
+
   #cut(): void {
-    if (this.#pending.length === 0) return;
     const commands = this.#pending;
+    const batch = this.batch++;
     this.#pending = [];
-    this.batch++;
     this.#tail = this.#tail
-      .then(() => this.#send(commands))
+      .then(() => this.#send(commands, batch))
       .catch((error: unknown) => {
-        this.fail(
-          error instanceof ToileError ? error : new ToileError("submit", String((error as Error).message ?? error)),
-        );
+        const known = error instanceof ToileError;
+        const failure = known ? error : new ToileError("submit", String((error as Error).message ?? error));
+        this.fail(failure, writtenBy(commands), batch);
       })
       .then(() => {
         this.submitted++;
       });
   }
 
-  async #send(commands: readonly Command[]): Promise<void> {
-    if (this.#failure) return; // what follows a failure would only repeat it
-    await Promise.all(commands.map((command) => ("pipeline" in command ? command.pipeline.ready : undefined)));
+  async #send(commands: readonly Command[], batch: number): Promise<void> {
+    if (commands.length === 0 || this.failures.lost) return;
+    await Promise.allSettled(commands.map((command) => ("pipeline" in command ? command.pipeline.ready : undefined)));
+    await this.#allocated;
     while (this.#inFlight.length >= IN_FLIGHT) await this.#inFlight.shift();
-    if (this.#failure) return;
-    this.guarded(() => {
-      const uniforms = new Uint8Array(commands.length * this.#slot);
-      for (const [i, command] of commands.entries())
-        if ("pipeline" in command) uniforms.set(new Uint8Array(command.params), i * this.#slot);
-      this.#device.queue.writeBuffer(this.#arena, 0, uniforms);
-      const encoder = this.#device.createCommandEncoder();
-      if (this.profiler)
-        this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
-      else this.#encode(encoder, commands);
-      this.#device.queue.submit([encoder.finish()]);
-    });
+    const sound = commands.filter((command) => this.#isSound(command, batch));
+    if (sound.length === 0 || this.failures.lost) return;
+    const { answer } = this.#asked(() => this.#submit(sound));
+    this.#verdicts = this.#verdicts.then(async () => this.#judge(sound, batch, await answer));
     await this.profiler?.collect();
     this.#inFlight.push(this.#device.queue.onSubmittedWorkDone().catch(() => {}));
+  }
+
+  /** Whether a command can run. What one that cannot would have written is spoilt. */
+  #isSound(command: Command, batch: number): boolean {
+    if ("pipeline" in command && command.pipeline.failure) {
+      this.fail(command.pipeline.failure, writtenBy([command]), batch);
+      return false;
+    }
+    if (!this.#anyFailed) return true;
+    const cause = failureOf([command]);
+    for (const [buffer, written] of touched(command)) if (cause && written) this.#spoil(buffer, cause);
+    return cause === undefined;
+  }
+
+  /** Hears what the device says to a batch that was submitted before all that came earlier was known to be good. */
+  #judge(commands: readonly Command[], batch: number, error: ToileError | undefined): void {
+    if (error) {
+      const cause = failureOf(commands) ?? this.failures.add(batch, error);
+      for (const buffer of writtenBy(commands)) this.#spoil(buffer, cause);
+    } else if (this.#anyFailed) for (const command of commands) this.#isSound(command, batch);
+  }
+
+  #spoil(buffer: GpuBuffer, cause: Failure): void {
+    this.#anyFailed = true;
+    buffer.failure ??= cause;
+  }
+
+  #submit(commands: readonly Command[]): void {
+    const uniforms = new Uint8Array(commands.length * this.#slot);
+    for (const [i, command] of commands.entries())
+      if ("pipeline" in command) uniforms.set(new Uint8Array(command.params), i * this.#slot);
+    this.#device.queue.writeBuffer(this.#arena, 0, uniforms);
+    const encoder = this.#device.createCommandEncoder();
+    if (this.profiler) this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
+    else this.#encode(encoder, commands);
+    this.#device.queue.submit([encoder.finish()]);
   }
 
   #encode(encoder: GPUCommandEncoder, commands: readonly Command[]): void {
@@ -186,10 +267,18 @@ export class CommandQueue {
   }
 }
 
-const isOutOfMemory = (error: GPUError) => error.constructor.name === "GPUOutOfMemoryError";
+function* writtenBy(commands: readonly Command[]): Generator<GpuBuffer> {
+  for (const command of commands) for (const [buffer, written] of touched(command)) if (written) yield buffer;
+}
+
+function failureOf(commands: readonly Command[]): Failure | undefined {
+  for (const command of commands) for (const [{ failure }] of touched(command)) if (failure) return failure;
+  return undefined;
+}
 
 function asError(error: GPUError, facts: DeviceFacts): ToileError {
   const line = error.message.split("\n")[0] ?? "";
-  if (isOutOfMemory(error)) return new OutOfMemoryError("device", `out of memory on ${facts.name}: ${line}`, 0);
+  if (error.constructor.name === "GPUOutOfMemoryError")
+    return new OutOfMemoryError("device", `out of memory on ${facts.name}: ${line}`, 0);
   return new ToileError("device", line);
 }

@@ -12,11 +12,15 @@ export interface RequestOptions extends DeviceOptions {
   readonly advice?: string;
 }
 
-/** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. */
+const firstLine = (error: Error) => error.message.split("\n")[0]!;
+
+/** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. @throws DeviceError */
 export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOptions = {}): Promise<Device> {
   if (!gpu) throw new DeviceError("requestDevice", "this environment has no WebGPU (navigator.gpu)");
   const { powerPreference = "high-performance", without = [], fakeLimits = {} } = options;
-  const adapter = await gpu.requestAdapter({ powerPreference });
+  const adapter = await gpu.requestAdapter({ powerPreference }).catch((error: Error) => {
+    throw new DeviceError("requestDevice", `no WebGPU adapter: ${firstLine(error)}`, { cause: error });
+  });
   if (!adapter)
     throw new DeviceError(
       "requestDevice",
@@ -27,7 +31,11 @@ export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOp
     maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage),
   };
   for (const name of LIMIT_NAMES) requiredLimits[name] = adapter.limits[name];
-  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
+  const wanted = { requiredFeatures: features as GPUFeatureName[], requiredLimits };
+  const device = await adapter.requestDevice(wanted).catch((error: Error) => {
+    const name = adapter.info.device || adapter.info.description || "the adapter";
+    throw new DeviceError("requestDevice", `${name} gives no device: ${firstLine(error)}`, { cause: error });
+  });
   const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, device.limits[name]])) as unknown as DeviceLimits;
   return new Device(device, readFacts(adapter.info, features, { ...limits, ...fakeLimits }), options);
 }

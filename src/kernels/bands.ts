@@ -3,7 +3,9 @@ import type { View } from "../gpu/kernel.ts";
 
 /** Part of a view. `offset` must be a multiple of the device's storage offset alignment; `chunks` and `rowBands` see to it. */
 export const slice = (view: View, offset: number, bytes: number): View => ({
-  buffer: view.buffer,
+  get buffer() {
+    return view.buffer; // asked for late: memory that is only reserved is taken when work first uses it
+  },
   offset: view.offset + offset,
   bytes,
 });

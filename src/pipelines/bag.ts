@@ -1,4 +1,5 @@
-import type { Device, Disposable } from "../gpu/device.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Disposable } from "../gpu/scopes.ts";
 
 /**
  * Owns tensors across `await`s, where a device's scopes cannot: a scope belongs to one synchronous stretch of work.
@@ -45,6 +46,7 @@ export class Bag {
 function* found(value: unknown): Generator<Disposable> {
   if (typeof value !== "object" || value === null) return;
   if (typeof (value as Partial<Disposable>).dispose === "function") yield value as Disposable;
-  else if (Array.isArray(value)) for (const item of value) yield* found(item);
+  else if (Array.isArray(value) || value instanceof Set) for (const item of value) yield* found(item);
+  else if (value instanceof Map) for (const item of value.values()) yield* found(item);
   else if (!ArrayBuffer.isView(value)) for (const item of Object.values(value)) yield* found(item);
 }

@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import type { View } from "../gpu/kernel.ts";
-import { ShapeError } from "../util/errors.ts";
+import { DTypeError, ShapeError } from "../util/errors.ts";
 import { decodeF16, encodeF16 } from "../util/float16.ts";
 import { count, show, type Shape } from "../util/shape.ts";
 import { unpackOrder } from "./packing.ts";
@@ -40,13 +40,13 @@ export class Tensor {
 
   /** A tensor whose content is undefined until a kernel writes it. */
   static empty(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
-    checkSizes("Tensor.empty", shape);
-    return new Tensor(device, { view: device.alloc(count(shape) * BYTES[dtype]), users: 0 }, shape, dtype, false);
+    const view = device.reserve(byteCount("Tensor.empty", shape, dtype));
+    return new Tensor(device, { view, users: 0 }, shape, dtype, false);
   }
 
   /** A weight in the kernels' memory order: `bytes` covers its padding. */
   static emptyPacked(device: Device, shape: Shape, dtype: DType, bytes: number): Tensor {
-    return new Tensor(device, { view: device.alloc(bytes), users: 0 }, shape, dtype, true);
+    return new Tensor(device, { view: device.reserve(bytes), users: 0 }, shape, dtype, true);
   }
 
   /** Copies numbers to the device. The type is i32 for an Int32Array, else f32; f16 rounds to nearest even. */
@@ -56,7 +56,7 @@ export class Tensor {
     shape: Shape,
     dtype: DType = data instanceof Int32Array ? "i32" : "f32",
   ): Tensor {
-    checkSizes("Tensor.from", shape);
+    byteCount("Tensor.from", shape, dtype);
     if (data.length !== count(shape))
       throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
     const view = device.upload(encode(data, dtype));
@@ -65,8 +65,7 @@ export class Tensor {
 
   /** Copies bytes that already are elements of `dtype`. */
   static fromBytes(device: Device, bytes: Uint8Array, shape: Shape, dtype: DType): Tensor {
-    checkSizes("Tensor.fromBytes", shape);
-    const needed = count(shape) * BYTES[dtype];
+    const needed = byteCount("Tensor.fromBytes", shape, dtype);
     if (bytes.length !== needed)
       throw new ShapeError("Tensor.fromBytes", `${bytes.length} bytes for ${show(shape)} of ${dtype}`);
     return new Tensor(device, { view: device.upload(bytes), users: 0 }, [...shape], dtype, false);
@@ -78,8 +77,7 @@ export class Tensor {
   }
 
   static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
-    checkSizes("Tensor.zeros", shape);
-    const view = device.upload(new Uint8Array(count(shape) * BYTES[dtype]));
+    const view = device.upload(new Uint8Array(byteCount("Tensor.zeros", shape, dtype)));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
   }
 
@@ -145,9 +143,12 @@ export class Tensor {
   }
 }
 
-function checkSizes(op: string, shape: Shape): void {
-  if (shape.some((size) => !Number.isInteger(size) || size < 0))
+/** Bytes of a tensor. @throws ShapeError, DTypeError when there can be none such */
+function byteCount(op: string, shape: Shape, dtype: DType): number {
+  if (!Object.hasOwn(BYTES, dtype)) throw new DTypeError(op, `no type "${String(dtype)}": f32, f16 or i32`);
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
     throw new ShapeError(op, `sizes must be whole and not negative, got ${show(shape)}`);
+  return count(shape) * BYTES[dtype];
 }
 
 function encode(data: Float32Array | Int32Array | readonly number[], dtype: DType): ArrayBufferView {

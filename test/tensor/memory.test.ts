@@ -24,7 +24,11 @@ function poisoned<T>(gpu: Device, work: () => T): T {
 
 test("storage really is full of NaNs", async () => {
   const [{ gpu }] = (await settings()) as [Setting];
-  const y = poisoned(gpu, () => Tensor.empty(gpu, [5]));
+  const y = poisoned(gpu, () => {
+    const made = Tensor.empty(gpu, [5]);
+    void made.view.buffer; // memory is taken at the first use
+    return made;
+  });
   expect(await y.data().finally(() => y.dispose())).toEqual(new Float32Array(5).fill(NaN));
 });
 
