@@ -130,7 +130,7 @@ describe("what throws leaves nothing behind", () => {
     const { live } = device.memory;
     const x = Tensor.zeros(device, [4, 4, 4, 4]);
     x.dispose();
-    expect(() => op(x)).toThrow();
+    expect(() => op(x)).toThrow("was used after dispose()");
     expect(device.memory.live).toBe(live);
   });
 
