@@ -180,7 +180,11 @@ export class Runner {
     const { scale } = this.#components.vae;
     const encode = (image: RgbImage) =>
       bag.run(() => cast(this.#components.vae.encode(imageTensor(device, image, this.#dtype)).mode(), "f32"));
-    const latents = { original: encode(person), masked: encode(masked), mask: bag.run(() => latentMask(device, mask, scale)) };
+    const latents = {
+      original: encode(person),
+      masked: encode(masked),
+      mask: bag.run(() => latentMask(device, mask, scale)),
+    };
     await device.flush();
     if (trace) {
       const copies = bag.run(() => ({
