@@ -10,7 +10,7 @@ const WG = 64;
 const kernel = defineKernel({
   name: "adamw",
   files: { "lib/index.wgsl": index, "adamw.wgsl": source },
-  spec: { elem: "f32", copy: "f32", COPY: false, WG },
+  spec: { WG },
   params: {
     vectors: "u32",
     gradient_scale: "f32",
@@ -27,13 +27,12 @@ const kernel = defineKernel({
     parameter: "read_write",
     mean: "read_write",
     square: "read_write",
-    weight: "read_write",
   },
 });
 
 export const adamwEntry: KernelEntry = {
   kernel,
-  specs: [{}, { copy: "f16", COPY: true }, { elem: "f16", copy: "f16", COPY: true }],
+  specs: [{}],
 };
 
 /** The factors of one step. */
@@ -48,25 +47,23 @@ export interface AdamWStep {
   readonly gradientScale: number;
 }
 
-/** What a step reads and writes: `gradient` in `elem`, the rest f32, and `weight`, if given, a f16 copy of `parameter`. */
+/** What a step reads and writes, all f32. */
 export interface AdamWViews {
   readonly gradient: View;
   readonly parameter: View;
   readonly mean: View;
   readonly square: View;
-  readonly weight?: View | undefined;
 }
 
 /** Records one step over `count` elements. */
-export function adamw(device: Device, views: AdamWViews, count: number, elem: "f32" | "f16", factors: AdamWStep): void {
+export function adamw(device: Device, views: AdamWViews, count: number, factors: AdamWStep): void {
   const { lr, beta1, beta2, eps, weightDecay, step, gradientScale } = factors;
-  const { gradient, parameter, mean, square, weight } = views;
+  const { gradient, parameter, mean, square } = views;
   for (const { start, length } of chunks(device.facts.limits, count, 4)) {
     const f32 = (view: View) => slice(view, start * 4, length * 4);
-    const bytes = elem === "f16" ? 2 : 4;
     const vectors = Math.ceil(length / 4);
     device.run(kernel, {
-      spec: { elem, copy: weight ? "f16" : "f32", COPY: weight !== undefined },
+      spec: {},
       params: {
         vectors,
         gradient_scale: gradientScale,
@@ -78,13 +75,7 @@ export function adamw(device: Device, views: AdamWViews, count: number, elem: "f
         root_correction: Math.sqrt(1 - beta2 ** step),
         eps,
       },
-      bind: {
-        gradient: slice(gradient, start * bytes, length * bytes),
-        parameter: f32(parameter),
-        mean: f32(mean),
-        square: f32(square),
-        weight: weight ? slice(weight, start * 2, length * 2) : device.nothing,
-      },
+      bind: { gradient: f32(gradient), parameter: f32(parameter), mean: f32(mean), square: f32(square) },
       groups: Math.ceil(vectors / WG),
     });
   }

@@ -2,9 +2,6 @@
 // four elements and rounds in PyTorch's order, so that a step can be compared with torch.optim.AdamW to the last bits.
 
 //!spec
-alias elem = f32; // storage type of the gradient
-alias copy = f32; // storage type of the copy that the network computes with
-const COPY: bool = false; // the network's weight is a copy of the parameter, of another type
 const WG: u32 = 64u;
 //!end
 
@@ -22,11 +19,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<vec4<elem>>;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> parameter: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> mean: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> square: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> weight: array<vec4<copy>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -36,12 +32,11 @@ fn main(
 ) {
   let i = group_index(group, groups) * WG + lane;
   if (i >= p.vectors) { return; }
-  let g = vec4f(gradient[i]) * p.gradient_scale;
+  let g = gradient[i] * p.gradient_scale;
   let m = mean[i] + p.beta1_rest * (g - mean[i]);
   let v = square[i] * p.beta2 + p.beta2_rest * g * g;
   let updated = parameter[i] * p.decay - p.step_size * (m / (sqrt(v) / p.root_correction + p.eps));
   mean[i] = m;
   square[i] = v;
   parameter[i] = updated;
-  if (COPY) { weight[i] = vec4<copy>(updated); }
 }

@@ -71,11 +71,6 @@ export class Tensor {
     return new Tensor(device, { view: device.upload(bytes), users: 0 }, [...shape], dtype, false);
   }
 
-  /** Copies float32 numbers that already lie in the order of the device's memory, a packed weight's padding included. */
-  static fromStored(device: Device, bytes: Uint8Array, shape: Shape, packed: boolean): Tensor {
-    return new Tensor(device, { view: device.upload(bytes), users: 0 }, shape, "f32", packed);
-  }
-
   static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
     const view = device.upload(new Uint8Array(byteCount("Tensor.zeros", shape, dtype)));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);

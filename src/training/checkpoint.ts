@@ -1,27 +1,18 @@
-import { loadModule } from "../checkpoint/load.ts";
 import { openSafetensors } from "../checkpoint/safetensors.ts";
 import type { TensorSource } from "../checkpoint/source.ts";
 import { safetensorsStream, type TensorToFetch } from "../checkpoint/write.ts";
-import type { Device } from "../gpu/device.ts";
-import type { Module, Parameter } from "../nn/module.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { uploadWeight } from "../tensor/upload.ts";
-import { InputError } from "../util/errors.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { InputError, WeightsError } from "../util/errors.ts";
 import type { OutputFolder, StagedFolder } from "../util/host.ts";
+import { sameShape, show, type Shape } from "../util/shape.ts";
 import type { AdamW } from "./adamw.ts";
 import type { EMAModel } from "./ema.ts";
-
-/** A network under training, and the folder of a checkpoint that holds it: `unet_vton`. */
-export interface TrainedNetwork {
-  readonly folder: string;
-  readonly module: Module;
-  /** config.json, as the checkpoint shall have it. */
-  readonly config: Readonly<Record<string, unknown>>;
-}
+import { parameterName, type Masters, type TrainedNetwork } from "./masters.ts";
 
 /** Everything that a run must find again so as to go on as if it had not stopped. */
 export interface TrainingState {
   readonly networks: readonly TrainedNetwork[];
+  readonly masters: Masters;
   readonly optimizer: AdamW;
   readonly ema: EMAModel | undefined;
 }
@@ -36,18 +27,6 @@ const MANIFEST = "manifest.json";
 const MOMENTS = ["exp_avg", "exp_avg_sq"] as const;
 
 export const checkpointName = (step: number): string => `checkpoint-${step}`;
-
-/** A parameter's name in the optimiser: `unet_vton.conv_in.weight`. */
-export const parameterName = (network: TrainedNetwork, key: string): string => `${network.folder}.${key}`;
-
-/** Every parameter of the networks by its name in the optimiser. */
-export function namedParameters(networks: readonly TrainedNetwork[]): Map<string, Parameter> {
-  return new Map(
-    networks.flatMap((network) =>
-      [...network.module.parameters()].map(([key, parameter]) => [parameterName(network, key), parameter] as const),
-    ),
-  );
-}
 
 /**
  * Writes `checkpoint-N` into `output` and then removes the oldest beyond `limit`. The folder appears under its name
@@ -66,13 +45,10 @@ export async function saveCheckpoint(
     hashes[path] = await staged.write(path, content);
   };
   try {
-    const { networks, optimizer, ema } = state;
+    const { networks, masters, optimizer, ema } = state;
     for (const network of networks) {
-      const current = (key: string, parameter: Parameter) =>
-        optimizer.slots.get(parameterName(network, key))?.master ?? parameter.tensor;
-      await writeNetwork(write, network.folder, network, current);
-      const average = (key: string) => ema!.shadow.get(parameterName(network, key))!;
-      if (ema) await writeNetwork(write, `${network.folder}_ema`, network, average);
+      await writeNetwork(write, network.folder, network, masters.tensors);
+      if (ema) await writeNetwork(write, `${network.folder}_ema`, network, ema.shadow);
     }
     await write(OPTIMIZER, safetensorsStream(moments(optimizer), optimizerSteps(optimizer)));
     await write(STATE, text({ ...run, ema_optimization_step: ema?.optimizationStep }));
@@ -90,16 +66,16 @@ export async function saveCheckpoint(
 async function writeNetwork(
   write: (path: string, content: Parameters<StagedFolder["write"]>[1]) => Promise<void>,
   folder: string,
-  { module, config }: TrainedNetwork,
-  tensorOf: (key: string, parameter: Parameter) => Tensor,
+  network: TrainedNetwork,
+  trained: ReadonlyMap<string, Tensor>,
 ): Promise<void> {
-  const tensors = [...module.parameters()].map(([name, parameter]) => ({
+  const tensors = [...network.module.parameters()].map(([name, parameter]) => ({
     name,
     dtype: "F32",
     shape: parameter.shape,
-    fetch: () => tensorOf(name, parameter).data(),
+    fetch: () => (trained.get(parameterName(network, name)) ?? parameter.tensor).data(),
   }));
-  await write(`${folder}/config.json`, text(config));
+  await write(`${folder}/config.json`, text(network.config));
   await write(`${folder}/${WEIGHTS}`, safetensorsStream(tensors, { format: "pt" }));
 }
 
@@ -154,83 +130,75 @@ async function damageOf(output: OutputFolder, name: string): Promise<string | un
 }
 
 /**
- * Fills networks, optimiser and averages from a checkpoint.
+ * Fills masters, networks, optimiser and averages from a checkpoint. Parameters that are not trained stay as they are.
  * @returns the run's numbers
  * @throws WeightsError, InputError for a checkpoint of other networks
  */
 export async function restoreCheckpoint(
-  device: Device,
   output: OutputFolder,
   name: string,
-  { networks, optimizer, ema }: TrainingState,
+  { networks, masters, optimizer, ema }: TrainingState,
 ): Promise<RunState> {
   const run = JSON.parse(await output.text(`${name}/${STATE}`)) as RunState & { ema_optimization_step?: number };
-  const moments = await openSafetensors(await output.open(`${name}/${OPTIMIZER}`));
-  try {
-    for (const network of networks) {
-      const weights = await openSafetensors(await output.open(`${name}/${network.folder}/${WEIGHTS}`));
-      try {
-        const dtype = network.module.dtype === "f16" ? "f16" : "f32";
-        await loadModule(device, network.module, weights, { label: network.folder, dtype });
-        await restoreOptimizer(device, network, weights, moments, optimizer);
-      } finally {
-        await weights.close();
-      }
-      if (ema) await restoreAverages(device, output, `${name}/${network.folder}_ema`, network, ema);
-    }
-  } finally {
-    await moments.close();
+  const shapes = new Map([...masters.tensors].map(([key, { shape }]) => [key, shape] as const));
+  for (const { folder } of networks) {
+    const own = [...shapes].filter(([key]) => key.startsWith(`${folder}.`));
+    const named = own.map(([key, shape]) => [key, key.slice(folder.length + 1), shape] as const);
+    await readTensors(output, `${name}/${folder}/${WEIGHTS}`, named, (key, values) => masters.set(key, values));
+    if (ema)
+      await readTensors(output, `${name}/${folder}_ema/${WEIGHTS}`, named, (key, values, shape) =>
+        ema.restore(key, Tensor.from(masters.device, values, shape)),
+      );
   }
+  await restoreOptimizer(output, `${name}/${OPTIMIZER}`, masters, optimizer);
+  masters.device.scope(() => masters.bind());
+  await masters.device.flush();
   if (ema) ema.optimizationStep = run.ema_optimization_step ?? 0;
   return run;
 }
 
-async function restoreOptimizer(
-  device: Device,
-  network: TrainedNetwork,
-  weights: TensorSource,
-  moments: TensorSource,
-  optimizer: AdamW,
+/** Reads float32 tensors one by one. */
+async function readTensors(
+  output: OutputFolder,
+  path: string,
+  wanted: readonly (readonly [name: string, key: string, shape: Shape])[],
+  take: (name: string, values: Float32Array, shape: Shape) => void,
 ): Promise<void> {
-  const steps = moments.metadata;
-  for (const [key, parameter] of network.module.parameters()) {
-    const name = parameterName(network, key);
-    const step = steps.get(name);
-    if (step === undefined) continue; // it never had a gradient
-    const upload = (bytes: Uint8Array) => {
-      const { shape, kind } = parameter;
-      return uploadWeight(device, bytes, { source: "F32", shape, kind, dtype: "f32" });
-    };
-    const [mean, square] = [
-      upload(await moments.read(`${name}.${MOMENTS[0]}`)),
-      upload(await moments.read(`${name}.${MOMENTS[1]}`)),
-    ];
-    const half = parameter.tensor.dtype === "f16";
-    optimizer.restore(name, {
-      mean,
-      square,
-      step: Number(step),
-      ...(half && { master: upload(await weights.read(key)) }),
-    });
+  const source = await openSafetensors(await output.open(path));
+  try {
+    for (const [name, key, shape] of wanted) take(name, await readFloats(source, key, shape), shape);
+  } finally {
+    await source.close();
   }
-  await device.flush();
 }
 
-async function restoreAverages(
-  device: Device,
+async function readFloats(source: TensorSource, key: string, shape: Shape): Promise<Float32Array> {
+  const found = source.tensors.get(key);
+  if (!found) throw new WeightsError("train", `${key} is missing in ${source.name}`);
+  if (found.dtype !== "F32" || !sameShape(found.shape, shape))
+    throw new WeightsError(
+      "train",
+      `${key} is ${found.dtype} ${show(found.shape)} in ${source.name}, F32 ${show(shape)} is needed`,
+    );
+  return new Float32Array((await source.read(key)).buffer);
+}
+
+async function restoreOptimizer(
   output: OutputFolder,
-  folder: string,
-  network: TrainedNetwork,
-  ema: EMAModel,
+  path: string,
+  { device, tensors }: Masters,
+  optimizer: AdamW,
 ): Promise<void> {
-  const source = await openSafetensors(await output.open(`${folder}/${WEIGHTS}`));
+  const source = await openSafetensors(await output.open(path));
   try {
-    for (const [key, { shape, kind }] of network.module.parameters()) {
-      const options = { source: "F32", shape, kind, dtype: "f32" } as const;
-      const tensor = uploadWeight(device, await source.read(key), options);
-      ema.restore(parameterName(network, key), tensor);
+    for (const [name, { shape }] of tensors) {
+      const step = source.metadata.get(name);
+      if (step === undefined) continue; // it never had a gradient
+      const read = async (moment: string) =>
+        Tensor.from(device, await readFloats(source, `${name}.${moment}`, shape), shape).keep();
+      const [mean, square] = [await read(MOMENTS[0]), await read(MOMENTS[1])];
+      optimizer.restore(name, { mean, square, step: Number(step) });
     }
-    await device.flush();
   } finally {
     await source.close();
   }

@@ -1,8 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { lerp } from "../kernels/lerp.ts";
-import type { Parameter } from "../nn/module.ts";
+import { weightedSum } from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { copyOf, stored } from "./parameters.ts";
 
 /** diffusers' `EMAModel` options, which its config.json names in snake_case. */
 export interface EMAOptions {
@@ -14,22 +13,25 @@ export interface EMAOptions {
   readonly power?: number;
 }
 
-/** An exponential moving average of parameters, by the rules of diffusers' `EMAModel`. */
+/** An exponential moving average of f32 parameters, by the rules of diffusers' `EMAModel`. */
 export class EMAModel {
   readonly options: Required<EMAOptions>;
   readonly #shadow: Map<string, Tensor>;
   readonly #device: Device;
+  readonly #parameters: ReadonlyMap<string, Tensor>;
   optimizationStep = 0;
 
-  constructor(device: Device, parameters: ReadonlyMap<string, Parameter>, options: EMAOptions = {}) {
+  /** @param parameters by name; a tensor may be replaced in the map between steps */
+  constructor(device: Device, parameters: ReadonlyMap<string, Tensor>, options: EMAOptions = {}) {
     const { decay = 0.9999, minDecay = 0, updateAfterStep = 0, useEmaWarmup = false } = options;
     const { invGamma = 1, power = 2 / 3 } = options;
     this.options = { decay, minDecay, updateAfterStep, useEmaWarmup, invGamma, power };
     this.#device = device;
-    this.#shadow = new Map([...parameters].map(([name, parameter]) => [name, copyOf(parameter)]));
+    this.#parameters = parameters;
+    this.#shadow = new Map([...parameters].map(([name, tensor]) => [name, weightedSum([[1, tensor]]).keep()]));
   }
 
-  /** The averages, f32, laid out as the parameters are. */
+  /** The averages by name. */
   get shadow(): ReadonlyMap<string, Tensor> {
     return this.#shadow;
   }
@@ -43,17 +45,12 @@ export class EMAModel {
     return Math.max(Math.min(grown, decay), minDecay);
   }
 
-  /**
-   * Moves the averages towards the current numbers.
-   * @param current a parameter's float32 numbers by its name; undefined for one that has never moved
-   */
-  step(current: (name: string) => Tensor | undefined): void {
+  /** Moves the averages towards the parameters as they are now. */
+  step(): void {
     this.optimizationStep++;
     const weight = 1 - this.decayAt(this.optimizationStep);
-    for (const [name, shadow] of this.#shadow) {
-      const tensor = current(name);
-      if (tensor) lerp(this.#device, tensor.view, shadow.view, stored(shadow), weight);
-    }
+    for (const [name, shadow] of this.#shadow)
+      lerp(this.#device, this.#parameters.get(name)!.view, shadow.view, shadow.size, weight);
   }
 
   /** Takes over an average of an earlier run. */

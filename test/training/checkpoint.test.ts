@@ -5,17 +5,12 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
 import { outputFolder } from "../../src/node/staging.ts";
 import { requestDevice } from "../../src/node/device.ts";
-import { uploadWeight } from "../../src/tensor/upload.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
 import { AdamW } from "../../src/training/adamw.ts";
-import {
-  checkpoints,
-  findCheckpoint,
-  namedParameters,
-  restoreCheckpoint,
-  saveCheckpoint,
-  type TrainedNetwork,
-} from "../../src/training/checkpoint.ts";
+import { checkpoints, findCheckpoint, restoreCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
 import { EMAModel } from "../../src/training/ema.ts";
+import { initialize } from "../../src/training/init.ts";
+import { Masters, type TrainedNetwork } from "../../src/training/masters.ts";
 import { normal } from "../helpers.ts";
 
 const CONFIG = {
@@ -34,64 +29,54 @@ const folder = mkdtempSync(join(tmpdir(), "toile-checkpoint-"));
 beforeEach(() => rmSync(folder, { recursive: true, force: true }));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A network with weights, an optimiser that took some steps and an average. */
-function run(dtype: "f32" | "f16", seed: number) {
+/** A network with weights, an optimiser and an average. */
+async function run(dtype: "f32" | "f16", seed: number) {
   const network: TrainedNetwork = { folder: "unet_vton", module: new UNet2DConditionModel(CONFIG), config: CONFIG };
-  for (const [i, [, parameter]] of [...network.module.parameters()].entries()) {
-    const { shape, kind } = parameter;
-    const values = normal(
-      seed + i,
-      shape.reduce((a, b) => a * b, 1),
-      { scale: 0.1 },
-    );
-    parameter.set(uploadWeight(gpu, new Uint8Array(values.buffer), { source: "F32", shape, kind, dtype }));
-  }
-  const parameters = namedParameters([network]);
-  return { network, parameters, optimizer: new AdamW(gpu, parameters), ema: new EMAModel(gpu, parameters) };
+  initialize(gpu, network.module, seed);
+  const masters = await Masters.of([network], { dtype });
+  const { tensors } = masters;
+  return { network, masters, optimizer: new AdamW(gpu, tensors), ema: new EMAModel(gpu, tensors) };
 }
 
-type Run = ReturnType<typeof run>;
+type Run = Awaited<ReturnType<typeof run>>;
 
-function step({ parameters, optimizer, ema }: Run, number: number): void {
-  const gradients = [...parameters].slice(0, -2).map(([name, { shape, kind }], i) => {
-    const values = normal(
-      1000 * number + i,
-      shape.reduce((a, b) => a * b, 1),
+function step({ masters, optimizer, ema }: Run, number: number): void {
+  gpu.scope(() => {
+    const moved = [...masters.tensors].slice(0, -2); // two have no gradient
+    const gradients = moved.map(
+      ([name, { shape, size }], i) => [name, Tensor.from(gpu, normal(1000 * number + i, size), shape)] as const,
     );
-    const options = { source: "F32", shape, kind, dtype: "f32" } as const;
-    return [name, uploadWeight(gpu, new Uint8Array(values.buffer), options)] as const;
+    optimizer.step(new Map(gradients), { lr: 1e-3 });
+    ema.step();
+    masters.bind();
   });
-  optimizer.step(new Map(gradients), { lr: 1e-3 });
-  ema.step((name) => optimizer.slots.get(name)?.master);
-  for (const [, gradient] of gradients) gradient.dispose();
 }
 
-async function numbers({ parameters, optimizer, ema }: Run): Promise<Float32Array[]> {
+async function numbers({ network, masters, optimizer, ema }: Run): Promise<Float32Array[]> {
   const tensors = [
-    ...[...parameters.values()].map(({ tensor }) => tensor),
+    ...[...network.module.parameters()].map(([, { tensor }]) => tensor),
+    ...masters.tensors.values(),
     ...[...optimizer.slots.values()].flatMap(({ mean, square }) => [mean, square]),
     ...ema.shadow.values(),
   ];
   return Promise.all(tensors.map((tensor) => tensor.data()));
 }
 
-function dispose({ network, optimizer, ema }: Run): void {
-  optimizer.dispose();
-  ema.dispose();
-  network.module.dispose();
+function dispose({ network, masters, optimizer, ema }: Run): void {
+  for (const part of [network.module, masters, optimizer, ema]) part.dispose();
 }
 
-const stateOf = ({ network, optimizer, ema }: Run) => ({ networks: [network], optimizer, ema });
+const stateOf = ({ network, masters, optimizer, ema }: Run) => ({ networks: [network], masters, optimizer, ema });
 
 describe.each(["f32", "f16"] as const)("checkpoints of a training in %s", (dtype) => {
   test.skipIf(dtype === "f16" && !gpu.facts.f16)("going on from one is going on", async () => {
     const output = outputFolder(folder);
-    const whole = run(dtype, 1);
+    const whole = await run(dtype, 1);
     for (const n of [1, 2, 3]) step(whole, n);
     const name = await saveCheckpoint(output, stateOf(whole), { step: 3, seed: 7 });
     expect(name).toBe("checkpoint-3");
-    const resumed = run(dtype, 500); // other weights: all of them must be replaced
-    const state = await restoreCheckpoint(gpu, output, name, stateOf(resumed));
+    const resumed = await run(dtype, 500); // other weights: all of them must be replaced
+    const state = await restoreCheckpoint(output, name, stateOf(resumed));
     expect(state).toMatchObject({ step: 3, seed: 7 });
     for (const one of [whole, resumed]) for (const n of [4, 5]) step(one, n);
     expect(await numbers(resumed)).toEqual(await numbers(whole));
@@ -103,7 +88,7 @@ describe.each(["f32", "f16"] as const)("checkpoints of a training in %s", (dtype
 
 test("a checkpoint appears whole, in the published layout, and the oldest go after the newest is there", async () => {
   const output = outputFolder(folder);
-  const one = run("f32", 1);
+  const one = await run("f32", 1);
   mkdirSync(join(folder, "checkpoint-9.tmp"), { recursive: true }); // what a killed run left
   for (const n of [8, 9, 10]) await saveCheckpoint(output, stateOf(one), { step: n }, 2);
   expect(readdirSync(folder).sort()).toEqual(["checkpoint-10", "checkpoint-9"]);
@@ -123,7 +108,7 @@ test("a checkpoint appears whole, in the published layout, and the oldest go aft
 test("the latest whole checkpoint is found; a damaged one is passed over, or refused by name", async () => {
   const output = outputFolder(folder);
   expect(await findCheckpoint(output, "latest")).toBeUndefined();
-  const one = run("f32", 1);
+  const one = await run("f32", 1);
   for (const n of [2, 30]) await saveCheckpoint(output, stateOf(one), { step: n });
   expect(await findCheckpoint(output, "latest")).toBe("checkpoint-30");
   appendFileSync(join(folder, "checkpoint-30/optimizer.safetensors"), "x");
@@ -137,7 +122,7 @@ test("the latest whole checkpoint is found; a damaged one is passed over, or ref
 
 test("a checkpoint that cannot be finished leaves nothing behind and the last one whole", async () => {
   const output = outputFolder(folder);
-  const one = run("f32", 1);
+  const one = await run("f32", 1);
   await saveCheckpoint(output, stateOf(one), { step: 1 });
   const full = {
     ...output,
