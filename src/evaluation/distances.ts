@@ -1,6 +1,6 @@
-import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { ShapeError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
+import { sumOfSingularValues, triangle, type Rows } from "./singular.ts";
 
 /** Features of pictures: one row each. */
 export type Features = readonly Float32Array[];
@@ -9,29 +9,30 @@ export type Features = readonly Float32Array[];
  * Fréchet distance of the normal distributions that have the features' means and covariances (Heusel et al. 2017,
  * arXiv 1706.08500, equation 6): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
  *
- * The eigenvalues of Σ₁ Σ₂ are the squared singular values of F₁ᵀ F₂ for any Fᵢ with Fᵢ Fᵢᵀ = Σᵢ. With fewer pictures
- * than features F is the centred features themselves, so no matrix is larger than need be, and nothing is singular.
+ * The roots of the eigenvalues of Σ₁ Σ₂ are the singular values of W₁ W₂ᵀ for any Wᵢ with Wᵢᵀ Wᵢ = Σᵢ. With fewer
+ * pictures than features W is the centred features themselves, so no matrix is larger than need be.
  * @throws ShapeError for fewer than two pictures, or rows of different lengths
  */
 export function frechetDistance(a: Features, b: Features): number {
   const [first, second] = [statistics(a, a[0]?.length ?? 0), statistics(b, a[0]?.length ?? 0)];
   let distance = first.trace + second.trace;
   for (const [i, mean] of first.mean.entries()) distance += (mean - second.mean[i]!) ** 2;
-  const product = first.factor.transpose().mmul(second.factor);
-  const gram = product.rows <= product.columns ? gramOfRows(product) : gramOfRows(product.transpose());
-  for (const value of new EigenvalueDecomposition(gram, { assumeSymmetric: true }).realEigenvalues)
-    distance -= 2 * Math.sqrt(Math.max(0, value)); // rounding alone makes one negative
-  return distance;
+  const [long, short] = [first.root, second.root].sort((x, y) => y.length - x.length) as [Rows, Rows];
+  return distance - 2 * sumOfSingularValues(long.map((x) => Float64Array.from(short, (y) => dot(x, y))));
 }
 
-const gramOfRows = (matrix: Matrix): Matrix => matrix.mmul(matrix.transpose());
+function dot(x: Float64Array | Float32Array, y: Float64Array | Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  return sum;
+}
 
 interface Statistics {
   readonly mean: Float64Array;
   /** Of the covariance. */
   readonly trace: number;
-  /** F [features, r] with F Fᵀ the sample covariance. */
-  readonly factor: Matrix;
+  /** W with WᵀW the sample covariance, of no more rows than columns. */
+  readonly root: Rows;
 }
 
 function statistics(rows: Features, size: number): Statistics {
@@ -41,21 +42,9 @@ function statistics(rows: Features, size: number): Statistics {
   const mean = new Float64Array(size);
   for (const row of rows) for (let i = 0; i < size; i++) mean[i] = mean[i]! + row[i]! / rows.length;
   const scale = 1 / Math.sqrt(rows.length - 1);
-  const centred = new Matrix(size, rows.length);
-  let trace = 0;
-  for (const [column, row] of rows.entries())
-    for (let i = 0; i < size; i++) {
-      const value = (row[i]! - mean[i]!) * scale;
-      centred.set(i, column, value);
-      trace += value * value;
-    }
-  return { mean, trace, factor: rows.length <= size ? centred : squareRoot(gramOfRows(centred)) };
-}
-
-/** F with F Fᵀ the given matrix: its eigenvectors by the roots of the eigenvalues. */
-function squareRoot(symmetric: Matrix): Matrix {
-  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(symmetric, { assumeSymmetric: true });
-  return eigenvectorMatrix.mulRowVector(realEigenvalues.map((value) => Math.sqrt(Math.max(0, value))));
+  const centred = rows.map((row) => Float64Array.from(row, (value, i) => (value - mean[i]!) * scale));
+  const trace = centred.reduce((sum, row) => sum + dot(row, row), 0);
+  return { mean, trace, root: centred.length > size ? triangle(centred) : centred };
 }
 
 export interface KernelDistanceOptions {
@@ -97,11 +86,7 @@ export function kernelDistance(
 function kernel(a: Features, b: Features): Float64Array {
   const values = new Float64Array(a.length * b.length);
   for (const [i, x] of a.entries())
-    for (const [j, y] of b.entries()) {
-      let dot = 0;
-      for (let k = 0; k < x.length; k++) dot += x[k]! * y[k]!;
-      values[i * b.length + j] = (dot / x.length + 1) ** 3;
-    }
+    for (const [j, y] of b.entries()) values[i * b.length + j] = (dot(x, y) / x.length + 1) ** 3;
   return values;
 }
 

@@ -18,7 +18,7 @@ test("the packed package holds what it needs, no more, and works from another pr
   const toile = join(modules, "toile");
   mkdirSync(toile, { recursive: true });
   execFileSync("tar", ["xzf", join(folder, filename), "-C", toile, "--strip-components", "1"]);
-  for (const name of ["commander", "zod", "sharp", "webgpu", "ml-matrix", "@huggingface"])
+  for (const name of ["commander", "zod", "sharp", "webgpu", "@huggingface"])
     symlinkSync(join(root, "node_modules", name), join(modules, name));
   const program = `
     import { DeviceError, Tensor, TryOnPipeline, ops } from "toile";
