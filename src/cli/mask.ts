@@ -4,10 +4,11 @@ import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage } from "../node/images.ts";
 import { readLabels } from "../node/labels.ts";
 import { MaskGenerator } from "../pipelines/mask.ts";
+import { othersIn } from "../pipelines/pictures.ts";
 import { InputError } from "../util/errors.ts";
 import { agnosticMask } from "../vision/agnostic.ts";
 import { fit, unfitMask } from "../vision/fit.ts";
-import type { GrayImage } from "../vision/image.ts";
+import { compositeGray, type GrayImage } from "../vision/image.ts";
 import { parseKeyPoints } from "../vision/keypoints.ts";
 import type { Pose } from "../vision/pose.ts";
 import { checkpointFolder } from "./checkpoints.ts";
@@ -16,7 +17,8 @@ import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, maskOptions, parseOptions, protectionOf, refuseContradictions } from "./options.ts";
-import { checkFolder, writeAll } from "./output.ts";
+import { checkFolder, roundAll, writeAll } from "./output.ts";
+import { say } from "./stderr.ts";
 import type { FileContent } from "../util/host.ts";
 
 /** Options as commander hands them over: strings and switches. */
@@ -36,6 +38,7 @@ const MaskOptions = z
     const complain = (option: string, message: string) => context.addIssue({ code: "custom", path: [option], message });
     if (person === undefined && labels === undefined) complain("person", "is needed, or --labels and --keypoints");
     if (person !== undefined && labels !== undefined) complain("labels", "is found on the person: give one of the two");
+    if (person !== undefined && keypoints !== undefined) complain("keypoints", "are found on the person: leave it out");
     if (labels !== undefined && keypoints === undefined && category !== "lowerbody") complain("keypoints", "is needed");
   });
 
@@ -48,8 +51,8 @@ interface Report {
   readonly height: number;
   /** Share of the picture that is masked, 0…1. */
   readonly share: number;
-  /** Milliseconds that making the mask took, reading included. */
-  readonly timings: Readonly<Record<"mask", number>>;
+  /** Milliseconds of each phase, and of all with reading and loading. */
+  readonly timings: Readonly<Record<string, number>>;
 }
 
 /** `toile mask`: from a photo, or from a label map and key points, to mask.png, one channel of 0 and 255. */
@@ -63,15 +66,21 @@ export async function mask(raw: MaskArguments): Promise<ExitCode> {
 async function make(options: MaskOptions, interrupt: Interrupt): Promise<ExitCode> {
   const { out, json } = options;
   const began = performance.now();
-  const { mask: made, extra } = await (options.person === undefined ? fromLabels(options) : fromPerson(options));
-  const ms = Math.round((performance.now() - began) * 10) / 10;
+  const {
+    mask: made,
+    extra,
+    timings: phases,
+    notes,
+  } = await (options.person === undefined ? fromLabels(options) : fromPerson(options));
+  const timings = roundAll({ ...phases, total: performance.now() - began });
   const path = join(out, "mask.png");
   const bytes = await encodePng(made);
   interrupt.finish();
   await writeAll([[path, bytes], ...extra]);
+  for (const note of notes) say(`toile: note: ${note}`);
   const { width, height, data } = made;
   const share = data.reduce((count, value) => count + (value === 0 ? 0 : 1), 0) / data.length;
-  const report: Report = { mask: path, width, height, share, timings: { mask: ms } };
+  const report: Report = { mask: path, width, height, share, timings };
   process.stdout.write(
     json ? `${JSON.stringify(report)}\n` : `${path}  ${width}x${height}, ${(100 * share).toFixed(1)} % masked\n`,
   );
@@ -82,6 +91,10 @@ interface Made {
   readonly mask: GrayImage;
   /** Files of --debug. */
   readonly extra: readonly [path: string, content: FileContent][];
+  /** Milliseconds of each phase. */
+  readonly timings: Readonly<Record<string, number>>;
+  /** One line each about what may spoil the mask. */
+  readonly notes: readonly string[];
 }
 
 const settings = (options: MaskOptions) => ({
@@ -95,10 +108,12 @@ const settings = (options: MaskOptions) => ({
 async function fromLabels(options: MaskOptions): Promise<Made> {
   const labels = await readLabels(options.labels!);
   const pose = options.keypoints === undefined ? undefined : await readKeyPoints(options.keypoints);
+  const began = performance.now();
   const mask = agnosticMask(labels, pose, settings(options));
+  const timings = { mask: performance.now() - began };
   const extra =
-    options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated: { mask, labels, pose } });
-  return { mask, extra };
+    options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated: { labels, pose } });
+  return { mask, extra, timings, notes: [] };
 }
 
 /** The size at which a photo is looked at, as the try-on's default. */
@@ -113,8 +128,9 @@ async function fromPerson(options: MaskOptions): Promise<Made> {
     const { image, place } = fit(photo, { ...LOOK, mode: options.fit });
     const generated = await generator.generate(image, settings(options));
     const mask = unfitMask(generated.mask, place);
-    const extra = options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated });
-    return { mask, extra };
+    const masked = compositeGray(photo, mask, 127);
+    const extra = options.debug === undefined ? [] : await debugFiles(options.debug, { mask, masked, generated });
+    return { mask, extra, timings: generated.timings, notes: othersIn(generated) };
   } finally {
     await generator.dispose();
     device.destroy();

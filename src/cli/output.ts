@@ -100,3 +100,7 @@ async function probe(subject: string, folder: string): Promise<void> {
     throw new InputError(subject, `cannot be written: ${folder}: ${why}`, { cause: error });
   }
 }
+
+/** Milliseconds to a tenth, for a report. */
+export const roundAll = (times: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 10) / 10]));

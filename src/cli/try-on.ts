@@ -3,6 +3,7 @@ import { openSafetensors } from "../checkpoint/safetensors.ts";
 import { safetensorsParts } from "../checkpoint/write.ts";
 import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
+import { checkMaskNetworks } from "../pipelines/mask.ts";
 import { Trace } from "../pipelines/trace.ts";
 import type { TryOnInputs, TryOnResult } from "../pipelines/inputs.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
@@ -14,7 +15,7 @@ import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { parseTryOn, protectionOf, type TryOnOptions } from "./options.ts";
-import { checkFile, checkFolder, isInside, refuseCollision, writeAll } from "./output.ts";
+import { checkFile, checkFolder, isInside, refuseCollision, roundAll, writeAll } from "./output.ts";
 import { packageInfo } from "../node/package.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
@@ -59,6 +60,7 @@ async function dress(
   const inputs = await readInputs(options);
   const folder = await checkpointFolder(options.checkpoints);
   await checkSteps(directory(folder), options);
+  if (!inputs.mask || options.maskCombine !== "replace") await checkMaskNetworks(directory(folder), options.category);
   const { result, trace, adapter, load } = await compute(options, inputs, folder, interrupt.signal, progress);
   interrupt.finish();
   const files = await write(options, result, trace);
@@ -106,9 +108,6 @@ async function compute(
   });
   return { result, trace, adapter: device.facts.name, load };
 }
-
-const roundAll = (times: Readonly<Record<string, number>>) =>
-  Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 10) / 10]));
 
 async function readInputs(options: TryOnOptions): Promise<Pictures> {
   const [person, garment] = [await readImage(options.person), await readImage(options.garment)];

@@ -2,18 +2,18 @@ import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { InputError } from "../util/errors.ts";
 import type { OpenposeBody } from "../models/openpose/body.ts";
-import { MASK_HEIGHT, MASK_WIDTH, agnosticMask, type AgnosticOptions } from "../vision/agnostic.ts";
+import { MASK_HEIGHT, MASK_WIDTH, agnosticMask, type AgnosticOptions, type Category } from "../vision/agnostic.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
-import { openParsers, parsePerson, type Parsers } from "../vision/parsing.ts";
+import { checkParsers, openParsers, parsePerson, type Parsers } from "../vision/parsing.ts";
 import type { Pose } from "../vision/pose.ts";
 import { resize } from "../vision/resize.ts";
-import { estimatePose, openPoseNetwork } from "./pose.ts";
+import { estimatePose, findPoseNetwork, openPoseNetwork } from "./pose.ts";
 
 export interface GenerateOptions extends AgnosticOptions {
   /** Read key points as the published system does, other people's joints included. Default false. */
   readonly compat?: boolean;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((phase: "pose" | "parse" | "mask") => void) | undefined;
+  readonly onProgress?: ((phase: MaskPhase) => void) | undefined;
 }
 
 export interface GeneratedMask {
@@ -23,6 +23,20 @@ export interface GeneratedMask {
   readonly labels: GrayImage;
   /** 18 key points in 384x512; none for lower bodies, whose mask does not need them. */
   readonly pose: Pose | undefined;
+  /** How many people the key points belong to; 0 where none were looked for. */
+  readonly people: number;
+  /** What the networks were shown: the picture at 384x512. */
+  readonly picture: RgbImage;
+  /** Milliseconds of each phase, loading of networks included. */
+  readonly timings: Readonly<Record<MaskPhase, number>>;
+}
+
+export type MaskPhase = "pose" | "parse" | "mask";
+
+/** Looks whether a folder has the networks that a category's mask needs. @throws InputError that names a missing file */
+export async function checkMaskNetworks(folder: Folder, category: Category): Promise<void> {
+  await checkParsers(folder, { neck: category !== "lowerbody" });
+  if (category !== "lowerbody") await findPoseNetwork(folder);
 }
 
 /**
@@ -46,22 +60,31 @@ export class MaskGenerator {
    */
   async generate(person: RgbImage, options: GenerateOptions): Promise<GeneratedMask> {
     const { category, compat = false, signal, onProgress } = options;
-    const small = resize(person, MASK_WIDTH, MASK_HEIGHT, "bicubic");
-    const whole = category !== "lowerbody"; // a lower body's mask needs neither key points nor the neck
-    signal?.throwIfAborted();
-    const parsers = await this.#open(whole);
-    let pose: Pose | undefined;
-    if (whole) {
-      onProgress?.("pose");
-      pose = (await estimatePose(this.#device, await this.#network(), small, { compat })).pose;
+    const timings: Record<MaskPhase, number> = { pose: 0, parse: 0, mask: 0 };
+    const timed = async <T>(phase: MaskPhase, work: () => Promise<T>): Promise<T> => {
       signal?.throwIfAborted();
-    }
-    onProgress?.("parse");
-    const labels = await parsePerson(small, parsers.atr, whole ? parsers.lip : undefined);
+      onProgress?.(phase);
+      const began = performance.now();
+      const result = await work();
+      timings[phase] += performance.now() - began;
+      return result;
+    };
+    const picture = resize(person, MASK_WIDTH, MASK_HEIGHT, "bicubic");
+    const whole = category !== "lowerbody"; // a lower body's mask needs neither key points nor the neck
+    await checkMaskNetworks(this.#folder, category);
     signal?.throwIfAborted();
-    onProgress?.("mask");
-    const mask = agnosticMask(labels, pose, options);
-    return { mask: resize(mask, person.width, person.height, "nearest"), labels, pose };
+    const began = performance.now();
+    const parsers = await this.#open(whole); // before the pose, which takes seconds: this fails in a moment
+    timings.parse = performance.now() - began;
+    const findPose = async () => estimatePose(this.#device, await this.#network(), picture, { compat });
+    const found = whole ? await timed("pose", findPose) : undefined;
+    const pose = found?.pose;
+    const labels = await timed("parse", () => parsePerson(picture, parsers.atr, whole ? parsers.lip : undefined));
+    const mask = await timed("mask", async () =>
+      resize(agnosticMask(labels, pose, options), person.width, person.height, "nearest"),
+    );
+    signal?.throwIfAborted();
+    return { mask, labels, pose, people: found?.people.length ?? 0, picture, timings };
   }
 
   async dispose(): Promise<void> {

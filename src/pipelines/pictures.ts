@@ -1,10 +1,20 @@
-import { InputError } from "../util/errors.ts";
+import { EmptyMaskError, InputError } from "../util/errors.ts";
 import { combineMasks } from "../vision/agnostic.ts";
-import { fit, fitMask, placementOf, unfitMask, type FitMode, type Placement } from "../vision/fit.ts";
+import {
+  fit,
+  fitMask,
+  hasShape,
+  placementOf,
+  unfitMask,
+  type FitMode,
+  type Placement,
+  type Size,
+} from "../vision/fit.ts";
 import { binarise, compositeGray, type GrayImage, type RgbImage } from "../vision/image.ts";
 import { inspectInputs } from "../vision/inspect.ts";
+import { connectedPieces } from "../vision/morphology.ts";
 import { whiteBox } from "../vision/paste.ts";
-import type { Box } from "../vision/resize.ts";
+import { resize, type Box } from "../vision/resize.ts";
 import { trimGarment } from "../vision/trim.ts";
 import type { TryOnInputs } from "./inputs.ts";
 import type { GeneratedMask } from "./mask.ts";
@@ -29,35 +39,59 @@ export interface Pictures {
 /** Makes a mask for a picture of the output's size. */
 export type MaskMaker = (person: RgbImage) => Promise<GeneratedMask>;
 
-/** Fits the pictures to the output and finds the mask: given, generated, or both combined. */
+/**
+ * Fits the pictures to the output and finds the mask: given, generated, or both combined.
+ * @throws EmptyMaskError when nothing is to be painted, InputError when nothing of the person would be kept
+ */
 export async function preparePictures(
   inputs: TryOnInputs,
   settings: TryOnSettings,
   make: MaskMaker,
 ): Promise<Pictures> {
   const { width, height } = settings;
-  const { fit: mode = "pad" } = inputs;
-  const box = mode === "crop" ? await personBox(inputs, { width, height }, make) : undefined;
-  const { image: person, place } = fit(inputs.person, { width, height, mode, ...(box && { person: box }) });
+  const { fit: mode = "pad", maskCombine: combine = "replace" } = inputs;
+  const whole = inputs.mask && soundMask(inputs.mask);
+  const alone = combine === "replace" ? whole : undefined;
+  const cuts = mode === "crop" && !hasShape(inputs.person, settings);
+  const box = cuts ? await personBox(inputs.person, alone, settings, make) : undefined;
+  const { image: person, place } = fit(inputs.person, { width, height, mode, person: box });
   const { garment, notes } = garmentPicture(inputs, { width, height });
-  const given = inputs.mask && fitMask(inputs.mask, place);
-  const combine = inputs.maskCombine ?? "replace";
-  const generated = given && combine === "replace" ? undefined : await make(person);
-  const mask = binarise(generated ? (given ? combineMasks(generated.mask, given, combine) : generated.mask) : given!);
-  if (!mask.data.some((value) => value > 0)) throw new InputError("mask", "it is all black: there is nothing to paint");
-  const warnings = [
-    ...notes,
-    ...inspectInputs({
-      ...inputs,
-      mask: unfitMask(mask, place),
-      width,
-      height,
-      fit: mode,
-      garmentFit: garmentMode(mode),
-    }),
-  ];
+  const given = whole && fitMask(whole, place);
+  const generated = alone ? undefined : await make(person);
+  const mask = generated ? (given ? combineMasks(generated.mask, given, combine) : generated.mask) : given!;
+  if (!mask.data.includes(WHITE))
+    throw new EmptyMaskError("mask", `nothing of it is left at ${width}x${height}: there is nothing to paint`);
+  if (inputs.mask) notes.push(...stretched(inputs.mask, inputs.person));
+  if (generated) notes.push(...othersIn(generated));
+  const sizes = { width, height, fit: mode, garmentFit: garmentMode(mode) };
+  const warnings = [...notes, ...inspectInputs({ ...inputs, mask: unfitMask(mask, place), ...sizes })];
   return { person, garment, mask, masked: compositeGray(person, mask, 127), place, generated, warnings };
 }
+
+const WHITE = 255;
+
+/** A given mask as 0 and 255. @throws EmptyMaskError, InputError when it says nothing */
+function soundMask(given: GrayImage): GrayImage {
+  const mask = binarise(given);
+  if (!mask.data.includes(WHITE)) throw new EmptyMaskError("mask", "it is all black: there is nothing to paint");
+  if (!mask.data.includes(0)) throw new InputError("mask", "it is all white: nothing of the person would be kept");
+  return mask;
+}
+
+/** A mask of another shape is surely meant for another picture, as the result's is for the padded one. */
+function stretched(mask: Size, person: Size): string[] {
+  const wider = (mask.width * person.height) / (mask.height * person.width);
+  if (Math.max(wider, 1 / wider) <= 1 + MASK_SHAPE || hasShape(mask, person)) return [];
+  const [own, other] = [mask, person].map(({ width, height }) => `${width}x${height}`);
+  return [`the mask is ${own}, of another shape than the person's picture of ${other}: it is stretched over it`];
+}
+
+/** A difference of shape of this share is not worth a word. */
+const MASK_SHAPE = 0.05;
+
+/** One line for the case that the picture shows several people. */
+export const othersIn = ({ people }: Pick<GeneratedMask, "people">): string[] =>
+  people > 1 ? [`${people} people were found in the person's picture: the foremost is dressed`] : [];
 
 /** A garment is never cut: what is missing would be invented. */
 const garmentMode = (mode: FitMode): FitMode => (mode === "stretch" ? "stretch" : "pad");
@@ -75,16 +109,31 @@ function garmentPicture(
   return { garment: fit(garment, { ...size, mode: garmentMode(mode) }).image, notes };
 }
 
-/** What cropping keeps: the given mask's region, or the one generated for the whole picture. */
+/** What cropping keeps: a given mask's region, else the person whom the generated one dresses, in the photo's pixels. */
 async function personBox(
-  { person, mask }: TryOnInputs,
-  size: { width: number; height: number },
+  person: RgbImage,
+  mask: GrayImage | undefined,
+  { width, height }: Size,
   make: MaskMaker,
 ): Promise<Box | undefined> {
-  if (mask) {
-    const own = fitMask(mask, placementOf(person, { width: person.width, height: person.height, mode: "stretch" }));
-    return whiteBox(binarise(own));
-  }
-  const whole = fit(person, { ...size, mode: "pad" });
-  return whiteBox(unfitMask((await make(whole.image)).mask, whole.place));
+  if (mask) return whiteBox(fitMask(mask, placementOf(person, { ...sizeOf(person), mode: "stretch" })));
+  const { image, place } = fit(person, { width, height, mode: "pad" });
+  const made = await make(image);
+  return whiteBox(unfitMask(resize(dressedPerson(made), width, height, "nearest"), place));
+}
+
+const sizeOf = ({ width, height }: Size): Size => ({ width, height });
+
+/** A connected piece that holds less of the mask is a slip of the parser or of the mask, not the person. */
+const OF_PERSON = 0.05;
+
+/** Everything that is connected to what is masked: the person, without others who stand apart. */
+function dressedPerson({ mask, labels }: GeneratedMask): GrayImage {
+  const { pieces, sizes } = connectedPieces(labels);
+  const dressed = resize(mask, labels.width, labels.height, "nearest").data;
+  const masked = sizes.map(() => 0);
+  for (const [i, piece] of pieces.entries()) if (piece > 0 && dressed[i]! > 0) masked[piece]!++;
+  const least = OF_PERSON * masked.reduce((sum, count) => sum + count, 0);
+  const isPerson = masked.map((count) => count > 0 && count >= least);
+  return { ...labels, data: Uint8Array.from(pieces, (piece) => (isPerson[piece] ? WHITE : 0)) };
 }

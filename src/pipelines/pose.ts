@@ -5,8 +5,8 @@ import type { Device } from "../gpu/device.ts";
 import { OpenposeBody } from "../models/openpose/body.ts";
 import { cast } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { InputError } from "../util/errors.ts";
 import type { RgbImage } from "../vision/image.ts";
+import { missingNetwork } from "../vision/parsing.ts";
 import { decodePose, posePixels, type FoundPose, type PoseOptions } from "../vision/pose.ts";
 
 /** Where the published folder keeps the body network. */
@@ -34,20 +34,19 @@ export async function loadPoseNetwork(
   }
 }
 
+/** Where a checkpoint folder has the body network. @throws InputError that names the file when it is missing */
+export async function findPoseNetwork(folder: Folder): Promise<string> {
+  for (const ending of ENDINGS) if (await folder.has(POSE_CHECKPOINT + ending)) return POSE_CHECKPOINT + ending;
+  throw missingNetwork(folder, `${POSE_CHECKPOINT}.pth`);
+}
+
 /** Loads the body network from a checkpoint folder. @throws InputError that names the file when it is missing */
 export async function openPoseNetwork(
   device: Device,
   folder: Folder,
   options?: { readonly dtype?: "f32" | "f16" },
 ): Promise<OpenposeBody> {
-  for (const ending of ENDINGS) {
-    const path = POSE_CHECKPOINT + ending;
-    if (await folder.has(path)) return loadPoseNetwork(device, await folder.open(path), options);
-  }
-  throw new InputError(
-    folder.name,
-    `${POSE_CHECKPOINT}.pth is missing; without it give --mask, or --labels and --keypoints`,
-  );
+  return loadPoseNetwork(device, await folder.open(await findPoseNetwork(folder)), options);
 }
 
 /**

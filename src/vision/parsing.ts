@@ -17,6 +17,28 @@ export interface Parsers {
 /** Where the published checkpoint folder keeps the networks. */
 export const PARSERS = { atr: "humanparsing/parsing_atr.onnx", lip: "humanparsing/parsing_lip.onnx" } as const;
 
+/** A file that a mask from a photo needs, and what works without. */
+export const missingNetwork = (folder: Folder, path: string): InputError =>
+  new InputError(
+    folder.name,
+    `${path} is missing; without it \`toile try-on\` works with --mask, \`toile mask\` with --labels and --keypoints`,
+  );
+
+/**
+ * Looks whether a checkpoint folder has the parsing networks.
+ * @param neck - see `openParsers`
+ * @returns their paths
+ * @throws InputError in one line that names a missing file
+ */
+export async function checkParsers(
+  folder: Folder,
+  { neck = true }: { readonly neck?: boolean } = {},
+): Promise<string[]> {
+  const paths = neck ? [PARSERS.atr, PARSERS.lip] : [PARSERS.atr];
+  for (const path of paths) if (!(await folder.has(path))) throw missingNetwork(folder, path);
+  return paths;
+}
+
 /**
  * Opens the parsing networks of a checkpoint folder.
  * @param open - makes a session of a file's bytes; the name is for its messages
@@ -29,10 +51,7 @@ export async function openParsers(
   open: (bytes: Uint8Array, name: string) => Promise<OnnxSession>,
   { neck = true }: { readonly neck?: boolean } = {},
 ): Promise<Parsers> {
-  const paths = neck ? [PARSERS.atr, PARSERS.lip] : [PARSERS.atr];
-  for (const path of paths)
-    if (!(await folder.has(path)))
-      throw new InputError(folder.name, `${path} is missing; without it give --mask, or --labels and --keypoints`);
+  const paths = await checkParsers(folder, { neck });
   const sessions: OnnxSession[] = [];
   const close = async () => {
     for (const session of sessions) await session.close();

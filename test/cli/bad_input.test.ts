@@ -62,7 +62,12 @@ describe("arguments", () => {
   test("no mask, and no networks to make one with", () => {
     const out = join(scratch(), "out");
     const ran = toile(tryOnArgs(out, { mask: undefined }));
-    expectRefusal(ran, 1, /humanparsing\/parsing_atr\.onnx is missing; without it give --mask/, out);
+    expectRefusal(
+      ran,
+      1,
+      /humanparsing\/parsing_atr\.onnx is missing; without it `toile try-on` works with --mask/,
+      out,
+    );
   });
 
   test.for([["tryon"], ["info"], ["info", "--nothing", "x"], []])("toile %s", (args) => {

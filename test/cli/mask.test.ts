@@ -60,6 +60,7 @@ test.each([
     2,
     '--category "dress" needs --model dc: the hd model knows upperbody only',
   ],
+  [["--person", "x", "--keypoints", "x"], 2, '--keypoints "x" are found on the person: leave it out'],
   [["--labels", LABELS, "--mask-mode", "x"], 2, '--mask-mode "x" is not one of reference, generous'],
   [["--labels", LABELS, "--mask-grow", "-1"], 2, '--mask-grow "-1" is not between 0 and 4096'],
   [["--labels", LABELS, "--mask-protect", "knees"], 2, '--mask-protect "knees" is not a list of'],

@@ -48,7 +48,7 @@ describe("pictures of any shape", () => {
   test("without a mask the missing network is named", async () => {
     const { mask: _, ...inputs } = await inputsOf("dc-upperbody");
     await expect(pipeline(inputs)).rejects.toThrow(
-      /humanparsing\/parsing_atr\.onnx is missing; without it give --mask/,
+      /humanparsing\/parsing_atr\.onnx is missing; without it `toile try-on` works with --mask/,
     );
   });
 });

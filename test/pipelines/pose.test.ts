@@ -91,7 +91,7 @@ describe("loading", () => {
     const load = openPoseNetwork(gpu, folder);
     await expect(load).rejects.toThrow(InputError);
     await expect(load).rejects.toThrow(
-      "checkpoints: openpose/ckpts/body_pose_model.pth is missing; without it give --mask, or --labels and --keypoints",
+      "checkpoints: openpose/ckpts/body_pose_model.pth is missing; without it `toile try-on` works with --mask, `toile mask` with --labels and --keypoints",
     );
   });
 });

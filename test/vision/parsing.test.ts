@@ -134,7 +134,10 @@ describe("openParsers", () => {
   test("names the missing file, and what works without", async () => {
     const open = async () => Promise.reject(new Error("not reached"));
     const missing = (path: string) =>
-      new InputError("weights", `${path} is missing; without it give --mask, or --labels and --keypoints`);
+      new InputError(
+        "weights",
+        `${path} is missing; without it \`toile try-on\` works with --mask, \`toile mask\` with --labels and --keypoints`,
+      );
     await expect(openParsers(folder(PARSERS.lip), open)).rejects.toEqual(missing(PARSERS.atr));
     await expect(openParsers(folder(PARSERS.atr), open)).rejects.toEqual(missing(PARSERS.lip));
   });
