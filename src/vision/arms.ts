@@ -3,7 +3,7 @@ import { drawRing } from "./ellipse.ts";
 import type { GrayImage } from "./image.ts";
 import { LABEL, maskOf } from "./labels.ts";
 import { without } from "./morphology.ts";
-import type { KeyPoint, Pose } from "./pose.ts";
+import { isMissing, type KeyPoint, type Pose } from "./pose.ts";
 
 /** One side's arm: where it is masked, and the hand, which is kept. */
 export interface Arm {
@@ -34,7 +34,7 @@ export function drawnArm(labels: GrayImage, pose: Pose | undefined, side: "left"
   const parsed = maskOf(labels, [joints.label]);
   const empty = (): GrayImage => ({ ...parsed, data: new Uint8Array(parsed.data.length) });
   const wrist = pose?.[joints.wrist];
-  if (!pose || !wrist || (wrist.x <= 1 && wrist.y <= 1)) return { arm: parsed, hand: empty() };
+  if (!pose || !wrist || isMissing(wrist)) return { arm: parsed, hand: empty() };
   const [shoulder, elbow] = [pose[joints.shoulder]!, pose[joints.elbow]!];
   const end = { x: elbow.x + REACH * (wrist.x - elbow.x), y: elbow.y + REACH * (wrist.y - elbow.y) };
   const arm = empty();
@@ -50,8 +50,6 @@ export function drawnArm(labels: GrayImage, pose: Pose | undefined, side: "left"
   drawRing(arm, box, half);
   return { arm, hand: without(parsed, arm) };
 }
-
-const isMissing = ({ x, y }: KeyPoint) => x <= 1 && y <= 1;
 
 /** What lies this far along the forearm counts as hand, up to the given distance from the wrist. */
 const HAND_FROM = 1.08;

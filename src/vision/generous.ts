@@ -4,12 +4,14 @@ import type { GrayImage } from "./image.ts";
 import { LABEL, maskOf } from "./labels.ts";
 import { connectedPieces, dilateBox, dilateDisc, union, without } from "./morphology.ts";
 import { fillPolygon } from "./polygon.ts";
-import type { KeyPoint, Pose } from "./pose.ts";
+import { isMissing, type KeyPoint, type Pose } from "./pose.ts";
 
 /** Pixels of 384x512 around the hull and around the arms. */
 const MARGIN = 12;
 /** Share of the labels' pixels below which a piece is taken for a slip of the parser. */
 const SPECK = 0.02;
+/** Pixels between pieces of one person's clothes: the width of a forearm, and some more. */
+const NEAR = 40;
 /** A top may end this far below the hips, in torso lengths, and is that much wider than they are, in hip widths. */
 const HEM = 0.2;
 const FLARE = 0.3;
@@ -31,7 +33,7 @@ export function generousRegion(
   armWidth: number,
 ): { readonly mask: GrayImage; readonly hands: GrayImage } {
   const worn = category === "upperbody" ? TOPS : category === "lowerbody" ? BOTTOMS : [...TOPS, ...BOTTOMS];
-  const pieces = withoutSpecks(maskOf(labels, worn));
+  const pieces = ofOnePerson(withoutSpecks(maskOf(labels, worn)), pose);
   const [left, right] = (["left", "right"] as const).map((side) => wholeArm(labels, pose, side, armWidth)) as [
     ReturnType<typeof wholeArm>,
     ReturnType<typeof wholeArm>,
@@ -44,11 +46,12 @@ export function generousRegion(
   fillPolygon(hull, convexHull([...rowEnds(pieces), ...inside]));
   const body = dilateDisc(hull, MARGIN);
   if (category === "lowerbody") return { mask: without(body, maskOf(labels, [LABEL.upper])), hands };
-  return { mask: union(body, dilateBox(withoutSpecks(union(left.arm, right.arm)), 17)), hands };
+  const arms = ofOnePerson(union(withoutSpecks(union(left.arm, right.arm)), hull), pose);
+  return { mask: union(body, dilateBox(without(arms, hull), 17)), hands };
 }
 
 const within = (value: number, size: number) => Math.min(size - 1, Math.max(0, Math.round(value)));
-const isFound = (joint: KeyPoint | undefined): joint is KeyPoint => joint !== undefined && (joint.x > 1 || joint.y > 1);
+const isFound = (joint: KeyPoint | undefined): joint is KeyPoint => joint !== undefined && !isMissing(joint);
 
 /** Points that the hull must hold besides the clothes: joints, and where a loose hem would hang. */
 function anchors(pose: Pose, category: "upperbody" | "lowerbody" | "dress"): KeyPoint[] {
@@ -71,6 +74,27 @@ function withoutSpecks(mask: GrayImage): GrayImage {
   const { pieces, sizes } = connectedPieces(mask);
   const least = SPECK * sizes.reduce((sum, size) => sum + size, 0);
   return { ...mask, data: mask.data.map((value, i) => (value !== 0 && sizes[pieces[i]!]! >= least ? 255 : 0)) };
+}
+
+/**
+ * The pieces of one person's clothes: the piece that most joints lie on (the largest, where none does), and whatever is
+ * near it, piece by piece. The hull around the clothes of two people would hold all that is between them.
+ */
+function ofOnePerson(mask: GrayImage, pose: Pose | undefined): GrayImage {
+  const { pieces, sizes } = connectedPieces(mask);
+  const weights = sizes.map((size, piece) => (piece === 0 ? 0 : size / mask.data.length)); // less than a joint
+  for (const { x, y } of (pose ?? []).filter(isFound)) {
+    const piece = pieces[within(y, mask.height) * mask.width + within(x, mask.width)]!;
+    if (piece > 0) weights[piece]!++;
+  }
+  let kept = new Set([weights.indexOf(Math.max(...weights))]);
+  for (;;) {
+    const known = kept;
+    const only = mask.data.map((_, i) => (pieces[i]! > 0 && known.has(pieces[i]!) ? 255 : 0));
+    const around = dilateDisc({ ...mask, data: only }, NEAR).data;
+    kept = new Set(pieces.filter((piece, i) => piece > 0 && around[i] !== 0));
+    if (kept.size <= known.size) return { ...mask, data: only };
+  }
 }
 
 /** The first and last pixel of every row: all that a convex hull can depend on. */

@@ -136,7 +136,8 @@ function personOf({ joints, score, count }: Figure, candidates: readonly Candida
 const pointOf = (candidate: Candidate | undefined): KeyPoint =>
   candidate ? { x: candidate.x, y: candidate.y } : MISSING;
 
-export const isMissing = ({ x, y }: KeyPoint): boolean => x === 0 && y === 0;
+/** Whether a joint was not found: published code takes all within a pixel of (0, 0) for that, some data have (-1, -1). */
+export const isMissing = ({ x, y }: KeyPoint): boolean => x <= 1 && y <= 1;
 
 /** Diagonal of the box around a person's joints, in pixels. */
 function extent(pose: Pose): number {

@@ -131,6 +131,27 @@ describe("generous", () => {
     expect(at(66, 312)).toBe(0);
   });
 
+  test("somebody else's clothes and arms do not draw it over to them", () => {
+    const both = torso();
+    for (let y = 150; y < 350; y++) {
+      both.data.fill(LABEL.upper, y * 384 + 320, y * 384 + 370);
+      both.data.fill(LABEL.leftArm, y * 384 + 372, y * 384 + 380);
+    }
+    const options = { model: "dc", category: "upperbody", mode: "generous" } as const;
+    expect(agnosticMask(both, undefined, options)).toEqual(agnosticMask(torso(), undefined, options));
+  });
+
+  test("the clothes that the joints lie on count, not the largest; parts that an arm divides stay together", () => {
+    const both = torso();
+    for (let y = 150; y < 280; y++)
+      both.data.fill(y > 200 && y < 230 ? LABEL.rightArm : LABEL.upper, y * 384 + 320, y * 384 + 370);
+    const options = { model: "dc", category: "upperbody", mode: "generous" } as const;
+    const neck = Array.from({ length: 18 }, (_, i) => (i === 1 ? { x: 345, y: 160 } : { x: 0, y: 0 }));
+    const { data } = agnosticMask(both, neck, options);
+    const masked = (x: number, y: number) => data[y * 384 + x] === 255;
+    expect([masked(345, 160), masked(345, 215), masked(345, 270), masked(190, 200)]).toEqual([true, true, true, false]);
+  });
+
   test("does not show the old outline: a notch in the garment leaves no trace", () => {
     const notched = torso();
     for (let y = 200; y < 240; y++) notched.data.fill(LABEL.background, y * 384 + 180, y * 384 + 249);
