@@ -5,7 +5,10 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 // Dawn writes warnings of its own to the process's stderr, which no option of it turns off; they would stand beside
 // the one line that a command says there. So native code gets /dev/null for its stderr while the device is made.
 
-/** Takes over what is said on stderr when the descriptor cannot be had back: a socket has no name to open it by. */
+/**
+ * Takes over what is said on stderr when the descriptor cannot be had back: a socket has no name to open it by, and a
+ * file that is opened once more is written from another place, so that whoever writes next overwrites it.
+ */
 let relay: ChildProcess | undefined;
 
 /** Writes one line to the user's stderr. */
@@ -31,7 +34,8 @@ export async function withoutNativeNoise<T>(work: () => Promise<T>): Promise<T> 
 }
 
 function silence(): (() => void) | undefined {
-  if (fstatSync(2).isSocket()) return silenceSocket();
+  const stderr = fstatSync(2);
+  if (stderr.isSocket() || stderr.isFile()) return sayByRelay();
   let saved: number;
   try {
     saved = openSync("/dev/fd/2", "a");
@@ -45,8 +49,8 @@ function silence(): (() => void) | undefined {
   };
 }
 
-/** Node gives its children sockets: a child of ours keeps this one open and passes on what we say. */
-function silenceSocket(): undefined {
+/** A child keeps the descriptor as it is and passes on what we say. */
+function sayByRelay(): undefined {
   if (relay) return;
   const child = spawn("cat", { stdio: ["pipe", 2, "ignore"] }).on("error", () => {});
   if (child.pid === undefined) return;

@@ -7,7 +7,8 @@ import { onTestFinished } from "vitest";
 import { fixture } from "../helpers.ts";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
-const cli = join(root, "dist/cli.js");
+/** The built command. */
+export const cli = join(root, "dist/cli.js");
 
 /** These tests run what was built; `npm test` builds first. */
 function checkBuilt(): void {
