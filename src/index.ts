@@ -1,5 +1,6 @@
 export { requestDevice, type RequestOptions } from "./gpu/request.ts";
 export type { Device } from "./gpu/device.ts";
+export type { Recording, RecordingMemory } from "./gpu/recording.ts";
 export type { DeviceFacts, DeviceLimits } from "./gpu/facts.ts";
 export * from "./util/errors.ts";
 export { TorchGenerator } from "./util/random.ts";

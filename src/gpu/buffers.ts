@@ -13,6 +13,12 @@ export interface GpuBuffer {
   failure?: Failure | undefined;
   /** Set when the device turns out not to have had the memory: such a buffer is never handed out again. */
   refused?: boolean;
+  /** Set for what exists in a recording's plan only. */
+  readonly virtual?: true;
+  /** How many recordings use it: it goes back to the pool after the last of them. */
+  pins?: number;
+  /** Set when its owner gave it back. */
+  given?: boolean;
   /** Set when the host wrote to it: what is there cannot be made again. */
   written?: boolean;
 }
@@ -38,6 +44,8 @@ export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORA
 
 const ROUND = 256;
 
+const rounded = (bytes: number) => Math.max(ROUND, Math.ceil(bytes / ROUND) * ROUND);
+
 /** Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. */
 export class BufferPool {
   readonly #create: (buffer: NewBuffer) => GPUBuffer;
@@ -57,7 +65,7 @@ export class BufferPool {
 
   /** A buffer of at least `bytes`. `idleBefore`: only reuse buffers whose last batch is older, so that a queue write is safe. */
   take(bytes: number, idleBefore = Infinity): GpuBuffer {
-    const size = Math.max(ROUND, Math.ceil(bytes / ROUND) * ROUND);
+    const size = rounded(bytes);
     if (size > this.#limit)
       throw new OutOfMemoryError(
         "alloc",
@@ -73,6 +81,8 @@ export class BufferPool {
   }
 
   give(buffer: GpuBuffer): void {
+    buffer.given = true;
+    if (buffer.virtual || buffer.pins) return;
     this.#live--;
     this.#bytes -= buffer.bytes;
     if (buffer.refused) {
@@ -83,6 +93,22 @@ export class BufferPool {
     if (waiting) waiting.push(buffer);
     else this.#free.set(buffer.bytes, [buffer]);
     this.#pooled += buffer.bytes;
+  }
+
+  /** A buffer without memory. */
+  virtual(bytes: number): GpuBuffer {
+    const gpu = undefined as never;
+    return { id: this.#nextId++, gpu, bytes: rounded(bytes), lastUse: -1, home: this, virtual: true };
+  }
+
+  /** Keeps a buffer from the pool though its owner may give it back. */
+  pin(buffer: GpuBuffer): void {
+    buffer.pins = (buffer.pins ?? 0) + 1;
+  }
+
+  unpin(buffer: GpuBuffer): void {
+    buffer.pins!--;
+    if (buffer.given) this.give(buffer);
   }
 
   /** Destroys waiting buffers, the largest first, until at most `keep` bytes wait; only those idle since before batch `idleBefore`. */
@@ -124,6 +150,7 @@ export class BufferPool {
     const buffer = waiting.splice(at, 1)[0]!;
     this.#pooled -= size;
     buffer.failure = undefined; // what it held is nobody's any more
+    buffer.given = false;
     return buffer;
   }
 

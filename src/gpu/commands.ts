@@ -15,7 +15,14 @@ export interface RecordedCopy {
   readonly to: View;
 }
 
-export type Command = RecordedDispatch | RecordedCopy;
+/** A whole recording, run again. */
+export interface RecordedPass {
+  readonly reads: readonly GpuBuffer[];
+  readonly writes: readonly GpuBuffer[];
+}
+
+export type Step = RecordedDispatch | RecordedCopy;
+export type Command = Step | RecordedPass;
 
 export function copy(encoder: GPUCommandEncoder, { from, to }: RecordedCopy): void {
   encoder.copyBufferToBuffer(from.buffer.gpu, from.offset, to.buffer.gpu, to.offset, Math.ceil(from.bytes / 4) * 4);
@@ -26,8 +33,11 @@ export function* touched(command: Command): Generator<[buffer: GpuBuffer, writte
   if ("pipeline" in command) {
     const { access } = command.pipeline;
     for (const [i, view] of command.views.entries()) yield [view.buffer, access[i] === "read_write"];
-  } else {
+  } else if ("from" in command) {
     yield [command.from.buffer, false];
     yield [command.to.buffer, true];
+  } else {
+    for (const buffer of command.reads) yield [buffer, false];
+    for (const buffer of command.writes) yield [buffer, true];
   }
 }

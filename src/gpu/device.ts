@@ -1,11 +1,12 @@
 import type { Host } from "../util/host.ts";
-import { DeviceError, DeviceLostError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
+import { DeviceError, DeviceLostError, InputError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
 import { BufferPool, USAGE, type GpuBuffer, type MemoryUse, type NewBuffer } from "./buffers.ts";
 import type { DeviceFacts } from "./facts.ts";
 import type { Dispatch, Kernel, View } from "./kernel.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Profiler, type ProfileRow } from "./profiler.ts";
 import { CommandQueue } from "./queue.ts";
+import { Recorder, Recording } from "./recording.ts";
 import { Scopes, type Disposable } from "./scopes.ts";
 
 export interface DeviceOptions {
@@ -40,6 +41,7 @@ export class Device {
   /** Views from `reserve` that have no memory yet. */
   readonly #reserved = new WeakSet<View>();
   #lost: DeviceLostError | undefined;
+  #recorder: Recorder | undefined;
 
   constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, host }: DeviceOptions = {}) {
     this.gpu = gpu;
@@ -71,6 +73,10 @@ export class Device {
   /** Storage for `bytes` bytes, its content undefined. */
   alloc(bytes: number): View {
     this.#assertAlive();
+    return this.#recorder?.alloc(bytes, wholeVectors(bytes) + this.#guard) ?? this.#alloc(bytes);
+  }
+
+  #alloc(bytes: number): View {
     // a guard band is written by the queue, so the buffer must not be in use by work still to be submitted
     const idleBefore = this.#guard ? this.#queue.submitted : Infinity;
     return this.#view(this.#pool.take(wholeVectors(bytes) + this.#guard, idleBefore), bytes);
@@ -91,9 +97,10 @@ export class Device {
       offset: 0,
       bytes,
     };
+    const outside = !this.#recorder;
     const take = () => {
       this.#reserved.delete(reserved);
-      return this.alloc(bytes);
+      return outside && this.#recorder ? this.#alloc(bytes) : this.alloc(bytes);
     };
     this.#reserved.add(reserved);
     return reserved;
@@ -146,7 +153,8 @@ export class Device {
     const views = names.map((name) => bind[name]);
     const pipeline = this.#pipelines.get(kernel as Kernel, spec);
     const packed = packParams(kernel, params, groups);
-    this.#queue.push({ pipeline, params: packed, views: views.map((view) => this.#guarded(view)), x, y });
+    const widened = views.map((view) => this.#guarded(view));
+    (this.#recorder ?? this.#queue).push({ pipeline, params: packed, views: widened, x, y });
   }
 
   /** Records a copy of `from` to the start of `to`. Both offsets and the length are multiples of four bytes. */
@@ -154,7 +162,7 @@ export class Device {
     this.#assertAlive();
     this.#assertMine("copy", "from", from);
     this.#assertMine("copy", "to", to);
-    this.#queue.push({ from, to });
+    (this.#recorder ?? this.#queue).push({ from, to });
   }
 
   /**
@@ -163,6 +171,7 @@ export class Device {
    */
   async read(view: View): Promise<ArrayBuffer> {
     this.#assertAlive();
+    if (this.#recorder) throw new DeviceError("read", "nothing is computed while recording: read after replay()");
     const { failures } = this.#queue;
     const size = Math.ceil(view.bytes / 4) * 4;
     const spare = this.#foreign(undefined, size, size);
@@ -214,6 +223,33 @@ export class Device {
    */
   scope<T>(fn: () => T): T {
     return this.#scopes.run(fn);
+  }
+
+  /**
+   * Runs `fn` without computing anything, and keeps what it asks for as a list of commands. The list can be replayed any
+   * number of times: it reads its inputs, tensors made before, as they are then (`Tensor.assign` changes them), and
+   * writes into the tensors that `fn` returned. Numbers that `fn` uploads, and decisions that it takes, are the same
+   * every time. Weights and inputs stay in memory until the recording is disposed of.
+   * @throws InputError when `fn` is asynchronous, or records itself
+   */
+  record<T>(fn: () => T): Recording<T> {
+    this.#assertAlive();
+    if (this.#recorder) throw new InputError("record", "a recording inside of another");
+    const recorder = new Recorder(this.#pool);
+    this.#recorder = recorder;
+    try {
+      const { result, kept } = this.#scopes.collect(fn);
+      const own = { pool: this.#pool, queue: this.#queue, orphan: (item: Disposable) => this.orphan(item) };
+      const host = { gpu: this.gpu, limits: this.facts.limits, ...own };
+      const recording = new Recording(host, recorder, result, kept);
+      this.adopt(recording);
+      return recording;
+    } catch (error) {
+      recorder.abandon();
+      throw error;
+    } finally {
+      this.#recorder = undefined;
+    }
   }
 
   /** Puts a new object under the care of the innermost scope. */
@@ -301,10 +337,12 @@ export class Device {
     if (this.#lost) throw this.#lost;
   }
 
-  /** A view without memory is ours, and is to have none before the others are known to be. */
   #assertMine(op: string, name: string, view: View): void {
-    if (!this.#reserved.has(view) && view.buffer.home !== this.#pool)
+    if (this.#reserved.has(view)) return; // ours, and to take no memory before the others are known to be
+    if (view.buffer.home !== this.#pool)
       throw new DeviceError(op, `${name} lies on another device than ${this.facts.name}`);
+    if (view.buffer.virtual && !this.#recorder)
+      throw new DeviceError(op, `${name} was made inside a recording, and has no memory before its first replay()`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { USAGE } from "./buffers.ts";
-import { copy, type Command, type RecordedDispatch } from "./commands.ts";
+import { copy, type RecordedDispatch, type Step } from "./commands.ts";
 
 export interface ProfileRow {
   readonly kernel: string;
@@ -26,7 +26,7 @@ export class Profiler {
 
   encode(
     encoder: GPUCommandEncoder,
-    commands: readonly Command[],
+    commands: readonly Step[],
     dispatch: (pass: GPUComputePassEncoder, command: RecordedDispatch, index: number) => void,
   ): void {
     this.#names = [];

@@ -1,9 +1,11 @@
 import { OutOfMemoryError, ToileError, type DeviceLostError } from "../util/errors.ts";
 import { USAGE, type GpuBuffer, type NewBuffer } from "./buffers.ts";
-import { copy, touched, type Command, type RecordedDispatch } from "./commands.ts";
+import { copy, touched, type Command, type RecordedDispatch, type Step } from "./commands.ts";
 import type { DeviceFacts } from "./facts.ts";
 import { Failures, type Failure, type Wait } from "./failures.ts";
+import type { Pipeline } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
+import { bindGroup, Program } from "./program.ts";
 
 const BATCH = 128; // dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
@@ -18,10 +20,11 @@ export class CommandQueue {
   readonly failures = new Failures();
   readonly #device: GPUDevice;
   readonly #facts: DeviceFacts;
-  readonly #slot: number;
+  /** Bytes of a dispatch's parameters in a uniform buffer. */
+  readonly slot: number;
   readonly #arena: GPUBuffer;
   readonly #bindGroups = new Map<string, GPUBindGroup>();
-  #pending: Command[] = [];
+  #pending: Step[] = [];
   #tail: Promise<void> = Promise.resolve();
   #inFlight: Promise<unknown>[] = [];
   /** The device's answers, heard in the order in which they were asked for. */
@@ -29,6 +32,7 @@ export class CommandQueue {
   /** The answer to the last allocation: work waits for it, so that a refused buffer can be replaced. */
   #allocated: Promise<void> = Promise.resolve();
   #anyFailed = false;
+  #idleSince = 0; // when the device was last known to have nothing to do
   profiler: Profiler | undefined;
   /** Number of the batch that is being recorded. */
   batch = 0;
@@ -39,22 +43,31 @@ export class CommandQueue {
     this.#device = device;
     this.#facts = facts;
     const align = facts.limits.minUniformBufferOffsetAlignment;
-    this.#slot = Math.ceil(128 / align) * align; // struct Params is at most 32 scalars
-    this.#arena = device.createBuffer({ size: BATCH * this.#slot, usage: USAGE.UNIFORM | USAGE.COPY_DST });
+    this.slot = Math.ceil(128 / align) * align; // struct Params is at most 32 scalars
+    this.#arena = device.createBuffer({ size: BATCH * this.slot, usage: USAGE.UNIFORM | USAGE.COPY_DST });
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // Dawn would print it on stdout
       this.fail(asError(event.error, this.#facts), [], this.submitted - 1);
     });
   }
 
-  push(command: Command): void {
-    for (const [buffer, written] of touched(command)) {
-      buffer.lastUse = this.batch;
-      // what is written anew after everybody knows of the failure is good again
-      if (written && buffer.failure && buffer.failure.told !== Infinity && !buffer.refused) buffer.failure = undefined;
-    }
+  push(command: Step): void {
+    this.#touch(command);
     this.#pending.push(command);
     if (this.#pending.length >= BATCH) this.#cut();
+  }
+
+  /** Runs a whole program after everything recorded so far, as a batch of its own in several submits. */
+  replay(program: Program): void {
+    this.#cut();
+    this.#touch(program);
+    this.#enqueue([program], (batch) => this.#sendProgram(program, batch));
+  }
+
+  /** Runs `act` when everything recorded so far was submitted. */
+  afterwards(act: () => void): void {
+    this.#cut();
+    this.#tail = this.#tail.then(act);
   }
 
   lose(error: DeviceLostError): void {
@@ -159,12 +172,24 @@ export class CommandQueue {
     return { result, answer };
   }
 
+  #touch(command: Command): void {
+    for (const [buffer, written] of touched(command)) {
+      buffer.lastUse = this.batch;
+      // what is written anew after somebody heard of the failure is good again
+      if (written && buffer.failure && buffer.failure.told !== Infinity && !buffer.refused) buffer.failure = undefined;
+    }
+  }
+
   #cut(): void {
     const commands = this.#pending;
-    const batch = this.batch++;
     this.#pending = [];
+    this.#enqueue(commands, (batch) => this.#send(commands, batch));
+  }
+
+  #enqueue(commands: readonly Command[], send: (batch: number) => Promise<void>): void {
+    const batch = this.batch++;
     this.#tail = this.#tail
-      .then(() => this.#send(commands, batch))
+      .then(() => send(batch))
       .catch((error: unknown) => {
         const known = error instanceof ToileError;
         const failure = known ? error : new ToileError("submit", String((error as Error).message ?? error));
@@ -175,23 +200,59 @@ export class CommandQueue {
       });
   }
 
-  async #send(commands: readonly Command[], batch: number): Promise<void> {
+  async #send(commands: readonly Step[], batch: number): Promise<void> {
     if (commands.length === 0 || this.failures.lost) return;
     await Promise.allSettled(commands.map((command) => ("pipeline" in command ? command.pipeline.ready : undefined)));
     await this.#allocated;
-    while (this.#inFlight.length >= IN_FLIGHT) await this.#inFlight.shift();
     const sound = commands.filter((command) => this.#isSound(command, batch));
-    if (sound.length === 0 || this.failures.lost) return;
-    const { answer } = this.#asked(() => this.#submit(sound));
-    this.#verdicts = this.#verdicts.then(async () => this.#judge(sound, batch, await answer));
+    if (sound.length > 0) await this.#submit(sound, batch, (encoder) => this.#encode(encoder, sound));
+  }
+
+  async #sendProgram(program: Program, batch: number): Promise<void> {
+    await Promise.allSettled(program.pipelines.map(({ ready }) => ready));
+    await this.#allocated;
+    if (!this.#isSound(program, batch)) return;
+    const { pace } = program;
+    const times: Promise<number>[] = [];
+    for (const { start, length } of pace.segments) {
+      const { busy } = await this.#submit([program], batch, (encoder) => {
+        program.prepare();
+        if (this.profiler) program.profile(this.profiler, encoder, start, length);
+        else program.encode(encoder, start, length);
+      });
+      times.push(busy);
+    }
+    void Promise.all(times).then((all) => pace.measured(all));
+  }
+
+  /** Submits what `encode` encodes, and tells for how many milliseconds the device was busy with it. */
+  async #submit(commands: readonly Command[], batch: number, encode: (encoder: GPUCommandEncoder) => void) {
+    while (this.#inFlight.length >= IN_FLIGHT) await this.#inFlight.shift();
+    if (this.failures.lost) return { busy: Promise.resolve(0) };
+    const { answer } = this.#asked(() => {
+      const encoder = this.#device.createCommandEncoder();
+      encode(encoder);
+      this.#device.queue.submit([encoder.finish()]);
+    });
+    this.#verdicts = this.#verdicts.then(async () => this.#judge(commands, batch, await answer));
     await this.profiler?.collect();
-    this.#inFlight.push(this.#device.queue.onSubmittedWorkDone().catch(() => {}));
+    const began = performance.now();
+    const done = this.#device.queue.onSubmittedWorkDone().catch(() => {});
+    this.#inFlight.push(done);
+    const busy = done.then(() => {
+      const now = performance.now();
+      const time = now - Math.max(began, this.#idleSince);
+      this.#idleSince = now;
+      return time;
+    });
+    return { busy };
   }
 
   /** Whether a command can run. What one that cannot would have written is spoilt. */
   #isSound(command: Command, batch: number): boolean {
-    if ("pipeline" in command && command.pipeline.failure) {
-      this.fail(command.pipeline.failure, writtenBy([command]), batch);
+    const broken = pipelinesOf(command).find((pipeline) => pipeline.failure);
+    if (broken?.failure) {
+      this.fail(broken.failure, writtenBy([command]), batch);
       return false;
     }
     if (!this.#anyFailed) return true;
@@ -213,18 +274,15 @@ export class CommandQueue {
     buffer.failure ??= cause;
   }
 
-  #submit(commands: readonly Command[]): void {
-    const uniforms = new Uint8Array(commands.length * this.#slot);
+  #encode(encoder: GPUCommandEncoder, commands: readonly Step[]): void {
+    const uniforms = new Uint8Array(commands.length * this.slot);
     for (const [i, command] of commands.entries())
-      if ("pipeline" in command) uniforms.set(new Uint8Array(command.params), i * this.#slot);
+      if ("pipeline" in command) uniforms.set(new Uint8Array(command.params), i * this.slot);
     this.#device.queue.writeBuffer(this.#arena, 0, uniforms);
-    const encoder = this.#device.createCommandEncoder();
-    if (this.profiler) this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
-    else this.#encode(encoder, commands);
-    this.#device.queue.submit([encoder.finish()]);
-  }
-
-  #encode(encoder: GPUCommandEncoder, commands: readonly Command[]): void {
+    if (this.profiler) {
+      this.profiler.encode(encoder, commands, (pass, command, i) => this.#dispatch(pass, command, i));
+      return;
+    }
     let pass: GPUComputePassEncoder | undefined;
     for (const [i, command] of commands.entries()) {
       if ("pipeline" in command) {
@@ -241,30 +299,26 @@ export class CommandQueue {
 
   #dispatch(pass: GPUComputePassEncoder, command: RecordedDispatch, index: number): void {
     pass.setPipeline(command.pipeline.compiled!);
-    pass.setBindGroup(0, this.#bindGroup(command), [index * this.#slot]);
+    pass.setBindGroup(0, this.#bindGroup(command), [index * this.slot]);
     pass.dispatchWorkgroups(command.x, command.y);
   }
 
-  #bindGroup({ pipeline, views }: RecordedDispatch): GPUBindGroup {
-    let key = pipeline.name;
-    for (const view of views) key += `|${view.buffer.id}:${view.offset}:${view.bytes}`;
+  #bindGroup(command: RecordedDispatch): GPUBindGroup {
+    let key = command.pipeline.name;
+    for (const view of command.views) key += `|${view.buffer.id}:${view.offset}:${view.bytes}`;
     let group = this.#bindGroups.get(key);
     if (!group) {
       if (this.#bindGroups.size >= BIND_GROUPS) this.#bindGroups.clear();
-      group = this.#device.createBindGroup({
-        layout: pipeline.layout,
-        entries: [
-          { binding: 0, resource: { buffer: this.#arena, offset: 0, size: this.#slot } },
-          ...views.map((view, i) => ({
-            binding: i + 1,
-            resource: { buffer: view.buffer.gpu, offset: view.offset, size: Math.ceil(view.bytes / 16) * 16 },
-          })),
-        ],
-      });
+      group = bindGroup(this.#device, command, this.#arena, this.slot);
       this.#bindGroups.set(key, group);
     }
     return group;
   }
+}
+
+function pipelinesOf(command: Command): readonly Pipeline[] {
+  if (command instanceof Program) return command.pipelines;
+  return "pipeline" in command ? [command.pipeline] : [];
 }
 
 function* writtenBy(commands: readonly Command[]): Generator<GpuBuffer> {

@@ -11,6 +11,13 @@ export class Scopes {
 
   /** @throws InputError when `work` is asynchronous: its scope would end before it does */
   run<T>(work: () => T): T {
+    const { result, kept } = this.collect(work);
+    for (const item of kept) this.adopt(item);
+    return result;
+  }
+
+  /** The same, but what the result holds is the caller's. */
+  collect<T>(work: () => T): { readonly result: T; readonly kept: readonly Disposable[] } {
     const scope = new Set<Disposable>();
     this.#open.push(scope);
     try {
@@ -19,11 +26,9 @@ export class Scopes {
         result.then(undefined, () => {}); // it fails as soon as it touches what is freed below
         throw new InputError("scope", "the function is asynchronous, and a scope ends when its function returns");
       }
-      for (const kept of disposablesIn(result, scope)) {
-        scope.delete(kept);
-        this.#open.at(-2)?.add(kept);
-      }
-      return result;
+      const kept = [...disposablesIn(result, scope)];
+      for (const item of kept) scope.delete(item);
+      return { result, kept };
     } finally {
       this.#open.splice(this.#open.lastIndexOf(scope), 1);
       for (const unwanted of scope) unwanted.dispose();

@@ -2,7 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import type { View } from "../gpu/kernel.ts";
 import { DTypeError, ShapeError } from "../util/errors.ts";
 import { decodeF16, encodeF16 } from "../util/float16.ts";
-import { count, show, type Shape } from "../util/shape.ts";
+import { count, sameShape, show, type Shape } from "../util/shape.ts";
 import { unpackOrder } from "./packing.ts";
 
 export type DType = "f32" | "f16" | "i32";
@@ -121,6 +121,19 @@ export class Tensor {
     const bytes = await this.device.read(view);
     const values = decode(bytes, this.dtype);
     return this.packed ? unpackOrder(values, this.shape) : values;
+  }
+
+  /**
+   * Overwrites its numbers with those of another tensor: for the inputs of a recording. Tensors that share its memory
+   * change with it.
+   * @throws ShapeError, DTypeError unless both are alike
+   */
+  assign(other: Tensor): this {
+    if (!sameShape(other.shape, this.shape) || other.packed !== this.packed)
+      throw new ShapeError("assign", `${show(other.shape)} to a tensor of shape ${show(this.shape)}`);
+    if (other.dtype !== this.dtype) throw new DTypeError("assign", `${other.dtype} to a tensor of ${this.dtype}`);
+    this.device.copy(other.view, this.view);
+    return this;
   }
 
   /** Takes it out of every scope: it lives until `dispose()`. */
