@@ -4,6 +4,7 @@ import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "../node/package.ts";
 import { flushStderr, say } from "./stderr.ts";
+import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
 import type { TryOnArguments } from "./try-on.ts";
 
@@ -17,6 +18,7 @@ function program(): Command {
     .configureOutput({ outputError: () => {} }); // `run` says it, on one line
   addTryOn(toile);
   addMask(toile);
+  addEvaluate(toile);
   toile
     .command("info")
     .description("say what a checkpoint file holds, and whether it is sound")
@@ -91,6 +93,24 @@ function addMask(toile: Command): void {
     .option("--out <dir>", "folder for mask.png", "out")
     .option("--json", "print one JSON object instead of text")
     .action(async (options: MaskArguments) => finish(await (await import("./mask.ts")).mask(options)));
+}
+
+function addEvaluate(toile: Command): void {
+  toile
+    .command("evaluate")
+    .description("measure a folder of generated pictures as published tables are; goes on where it was interrupted")
+    .option("--generated <dir>", "folder of generated pictures")
+    .option("--reference <dir>", "folder of the photos of the same people")
+    .option("--protocol <name>", "whose tables: ladi-vton (OOTDiffusion's too) or catvton")
+    .option("--order <name>", "paired: the garment of the photo itself; unpaired: another one", "paired")
+    .option("--lpips <file>", "torchvision's weights of the protocol's network: AlexNet or SqueezeNet 1.1")
+    .option("--lpips-weights <file>", "their weighting: alex.pth or squeeze.pth of the package lpips")
+    .option("--inception <file>", "pt_inception-2015-12-05-6726825d.pth, for FID and KID")
+    .option("--out <dir>", "folder for metrics.json, report.html and what was measured so far", "evaluation")
+    .option("--json", "print the JSON object instead of text")
+    .action(async (options: EvaluateArguments) =>
+      finish(await (await import("./evaluate.ts")).evaluateFolder(options)),
+    );
 }
 
 /** Ends the process once what was written has gone out; Dawn's threads would keep it alive. */

@@ -60,9 +60,9 @@ export async function writeAll(files: readonly (readonly [path: string, content:
 }
 
 /** Level by level: Node's own recursive mkdir never ends where the parent exists and takes no folders, as in /proc. */
-async function makeFolder(folder: string, made: string[]): Promise<void> {
+export async function makeFolder(folder: string, made: string[] = []): Promise<void> {
   const missing: string[] = [];
-  for (let at = folder; !(await look(folder, at))?.isDirectory(); at = dirname(at)) missing.unshift(at);
+  for (let at = resolve(folder); !(await look(folder, at))?.isDirectory(); at = dirname(at)) missing.unshift(at);
   for (const level of missing) {
     const failure = await mkdir(level).catch((error: NodeJS.ErrnoException) => error);
     if (!(failure instanceof Error)) made.push(level);

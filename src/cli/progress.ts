@@ -1,7 +1,8 @@
 import type { Phase } from "../pipelines/inputs.ts";
 
 const CELLS = 24;
-const NAMES: Readonly<Record<Phase, string>> = {
+type Shown = Phase | "compare" | "features";
+const NAMES: Readonly<Record<Shown, string>> = {
   load: "loading the models",
   pose: "finding the pose",
   parse: "parsing the person",
@@ -10,24 +11,28 @@ const NAMES: Readonly<Record<Phase, string>> = {
   garment: "encoding the garment",
   denoise: "denoising",
   decode: "decoding",
+  compare: "comparing pictures",
+  features: "taking features",
 };
+/** Phases of which the steps are counted. */
+const COUNTED: readonly Shown[] = ["load", "denoise", "compare", "features"];
 
 /** One line on a terminal that is written over: the phase, a bar, and the time left. Silent anywhere else. */
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
-  #phase: Phase | undefined;
+  #phase: Shown | undefined;
   #began = 0;
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
     this.#stream = stream;
   }
 
-  update(phase: Phase, done: number, total: number): void {
+  update(phase: Shown, done: number, total: number): void {
     if (!this.#stream.isTTY) return;
     if (phase !== this.#phase) [this.#phase, this.#began] = [phase, performance.now()];
     const filled = Math.round((CELLS * done) / Math.max(1, total));
     const bar = "█".repeat(filled) + "░".repeat(CELLS - filled);
-    const count = phase === "denoise" || phase === "load" ? ` ${done}/${total}` : "";
+    const count = COUNTED.includes(phase) ? ` ${done}/${total}` : "";
     const left = done > 0 && done < total ? ` ${this.#left(done, total)} left` : "";
     const line = `${NAMES[phase].padEnd(20)} ${bar}${count}${left}`;
     this.#stream.write(`\r\x1b[2K${line.slice(0, (this.#stream.columns || 80) - 1)}`);

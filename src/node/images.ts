@@ -126,3 +126,18 @@ export async function encodePng(image: RgbImage | GrayImage, { text = {} }: PngO
 export async function writePng(path: string, image: RgbImage | GrayImage, options?: PngOptions): Promise<void> {
   await writeFileAtomic(path, await encodePng(image, options));
 }
+
+/** A picture as a JPEG. @param quality - 1…100 @throws DeviceError when sharp is not installed */
+export async function encodeJpeg(image: RgbImage, quality: number): Promise<Uint8Array> {
+  const { width, height, data } = image;
+  const sharp = await loadSharp();
+  return sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
+    .jpeg({ quality })
+    .toBuffer();
+}
+
+/** The text chunks of a PNG by keyword; none for other pictures. @throws as `readImage` */
+export async function readText(path: string): Promise<Record<string, string>> {
+  const { comments = [] } = (await open(path)).metadata;
+  return Object.fromEntries(comments.map(({ keyword, text }) => [keyword, text]));
+}
