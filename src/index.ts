@@ -34,6 +34,8 @@ export { TryOnPipeline, type TryOnLoadOptions } from "./pipelines/try-on.ts";
 export { Trace } from "./pipelines/trace.ts";
 export { SCHEDULER_NAMES, type SchedulerName } from "./schedulers/names.ts";
 export { frechetDistance, kernelDistance, type Features, type KernelDistanceOptions } from "./evaluation/distances.ts";
+export { evaluate, type Evaluation, type EvaluationInputs } from "./evaluation/evaluate.ts";
+export { PROTOCOLS, type Order, type Protocol, type ProtocolName } from "./evaluation/protocols.ts";
 export { inceptionFeatures, loadInception, loadLpips, lpipsDistance, type LpipsFiles } from "./evaluation/networks.ts";
 export { psnr, ssim, SSIM, type SsimDefinition } from "./evaluation/similarity.ts";
 export { InceptionV3 } from "./models/inception/inception.ts";
