@@ -18,7 +18,7 @@ export interface GarmentConditioning {
   readonly text: TextKeyValues;
   /** Keys and values of the garment for every self-attention: [garment; zeros] with guidance, else [garment]. */
   readonly fusion: Concat;
-  /** What a trace shows. */
+  /** What a trace shows, where one was asked for. */
   readonly shown: ReadonlyMap<string, Tensor>;
   dispose(): void;
 }
@@ -32,6 +32,8 @@ export interface ConditioningInputs {
   /** Already of the output's size. */
   readonly garment: RgbImage;
   readonly guided: boolean;
+  /** Whether a trace will ask for `shown`. */
+  readonly traced: boolean;
 }
 
 /**
@@ -57,7 +59,9 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
       return garmentUnet.features(latents, garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt));
     });
     for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
-    const fusion = bag.hold(device.scope(() => new Concat(tokens)));
+    const fusion = bag.hold(new Concat(tokens));
+    fusion.prepare(components.tryOnUnet.transformerBlocks());
+    if (!inputs.traced) for (const tensor of [prompt, ...shown.values()]) bag.drop(tensor);
     await device.flush();
     return { text, fusion, shown, dispose: () => bag.dispose() };
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { add, cast, concat, mul, repeat, slice, weightedSum } from "../tensor/ops.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { Bag } from "./bag.ts";
 import type { TryOnComponents } from "./components.ts";
 import type { GarmentConditioning } from "./conditioning.ts";
@@ -31,7 +31,8 @@ export interface DenoiseInputs {
 
 /**
  * The denoising loop. With guidance each step's noise is e(zeros) + scale · (e(garment) − e(zeros)), both halves in one
- * batch; after each step the region outside the mask is set to the original's latent at the next noise level.
+ * batch; after each step the region outside the mask is set to the original's latent at the next noise level. The
+ * network is recorded once and replayed at each step.
  * @returns the last latents, [samples, h, w, 4] f32, the caller's to dispose of
  */
 export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
@@ -40,31 +41,17 @@ export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
   try {
     const { timesteps } = scheduler;
     const unet = inputs.components.tryOnUnet;
-    const time = bag.hold(device.scope(() => unet.encodeTime(timesteps).keep()));
-    const halves = inputs.guided ? 2 : 1;
-    const samples = noise.shape[0]!;
-    const masked = bag.run(() => repeat(cast(inputs.masked, inputs.dtype), halves * samples));
-    await trace?.add("vton_latents", masked);
+    const network = await recordNetwork(inputs, bag);
     let latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
     for (const [i, timestep] of timesteps.entries()) {
       signal?.throwIfAborted();
-      const predict = () => {
-        const scaled = cast(scheduler.scaleModelInput(latents, i), inputs.dtype);
-        const input = concat([repeat(scaled, halves), masked], 3);
-        return cast(
-          unet.forward(input, time.at(i), inputs.conditioning.text, { fusion: inputs.conditioning.fusion }),
-          "f32",
-        );
-      };
-      const predicted = bag.run(predict);
+      const predicted = network.run(i, latents);
       const next = bag.run(() =>
         repainted(scheduler.step(guide(predicted, inputs), i, latents, { noise: inputs.drawNoise }), inputs, i),
       );
       await trace?.add(`noise_pred.${i}`, predicted);
-      await assertFinite(next, `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`, unet, () =>
-        device.scope(predict),
-      );
-      bag.drop(predicted);
+      const what = `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`;
+      await assertFinite(next, what, unet, () => device.scope(network.predict));
       bag.drop(latents);
       latents = next;
       await trace?.add(`latents.${i}`, latents);
@@ -76,9 +63,40 @@ export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
   }
 }
 
-/** e(zeros) + scale · (e(garment) − e(zeros)) of the batch [garment…; zeros…]. */
+interface RecordedNetwork {
+  /** The network's answer to a step's latents, [halves · samples, h, w, 4] f32. Overwritten by the next. */
+  run(step: number, latents: Tensor): Tensor;
+  /** The same for the last step's input, not recorded. */
+  predict(): Tensor;
+}
+
+/** The try-on UNet as a recording, which belongs to `bag` with its inputs. */
+async function recordNetwork(inputs: DenoiseInputs, bag: Bag): Promise<RecordedNetwork> {
+  const { device, dtype, scheduler, noise, conditioning } = inputs;
+  const unet = inputs.components.tryOnUnet;
+  const halves = inputs.guided ? 2 : 1;
+  const times = bag.hold(device.scope(() => unet.encodeTime(scheduler.timesteps).keep()));
+  const time = bag.hold(times.chosen().keep());
+  const masked = bag.run(() => repeat(cast(inputs.masked, dtype), halves * noise.shape[0]!));
+  const scaled = bag.run(() => Tensor.empty(device, noise.shape, dtype));
+  await inputs.trace?.add("vton_latents", masked);
+  const { text, fusion } = conditioning;
+  const predict = () => {
+    const input = concat([repeat(scaled, halves), masked], 3);
+    return cast(unet.forward(input, time, text, { fusion }), "f32");
+  };
+  const recording = bag.hold(device.record(predict));
+  const run = (step: number, latents: Tensor) => {
+    device.scope(() => void scaled.assign(cast(scheduler.scaleModelInput(latents, step), dtype)));
+    time.choose(step);
+    return recording.replay();
+  };
+  return { run, predict };
+}
+
+/** e(zeros) + scale · (e(garment) − e(zeros)) of the batch [garment…; zeros…]. A copy: schedulers keep what they get. */
 function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Tensor {
-  if (!guided) return predicted;
+  if (!guided) return weightedSum([[1, predicted]]);
   const n = predicted.shape[0]! / 2;
   return weightedSum([
     [guidanceScale, slice(predicted, 0, 0, n)],

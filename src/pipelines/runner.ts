@@ -151,7 +151,9 @@ export class Runner {
     const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
     await trace?.add("noise", noise);
     const { original, masked, mask } = await phases.run("encode", () => this.#encodePerson(bag, pictures, inputs));
-    const conditioning = await phases.run("garment", () => this.#conditioning(pictures.garment, category, guided));
+    const conditioning = await phases.run("garment", () =>
+      this.#conditioning(pictures.garment, category, guided, !!trace),
+    );
     if (trace) await traceConditioning(trace, conditioning.shown, samples);
     const onStep = (done: number, total: number) => {
       inputs.onStep?.(done, total);
@@ -201,11 +203,16 @@ export class Runner {
   }
 
   /** The garment's conditioning, kept from the last call when nothing that it depends on has changed. */
-  async #conditioning(garment: RgbImage, category: Category, guided: boolean): Promise<GarmentConditioning> {
+  async #conditioning(
+    garment: RgbImage,
+    category: Category,
+    guided: boolean,
+    traced: boolean,
+  ): Promise<GarmentConditioning> {
     const hash = await crypto.subtle.digest("SHA-256", garment.data as Uint8Array<ArrayBuffer>);
     const digest = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     const prompt = this.#model === "dc" ? category : ""; // the hd model's prompt does not name the category
-    const key = `${digest} ${garment.width}x${garment.height} ${prompt} ${guided}`;
+    const key = `${digest} ${garment.width}x${garment.height} ${prompt} ${guided} ${traced}`;
     if (this.#garment?.key === key) return this.#garment.conditioning;
     this.#garment?.conditioning.dispose();
     this.#garment = undefined;
@@ -217,6 +224,7 @@ export class Runner {
       category,
       garment,
       guided,
+      traced,
     });
     this.#garment = { key, conditioning };
     return conditioning;

@@ -3,7 +3,7 @@ import type { KeyValues } from "../../nn/attention.ts";
 import type { Module } from "../../nn/module.ts";
 import { slice } from "../../tensor/ops.ts";
 import type { Device } from "../../gpu/device.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { InputError } from "../../util/errors.ts";
 import type { Fusion } from "./fusion.ts";
 
@@ -24,12 +24,14 @@ export interface StepShifts {
 export class TimeShifts extends Bundle {
   /** How many timesteps there are. */
   readonly length: number;
+  readonly #device: Device;
   readonly #shifts: ReadonlyMap<Module, Tensor>;
 
   /** @param shifts [timesteps, c] of each resnet */
   constructor(device: Device, length: number, shifts: ReadonlyMap<Module, Tensor>) {
     super(device, [...shifts.values()]);
     this.length = length;
+    this.#device = device;
     this.#shifts = shifts;
   }
 
@@ -38,6 +40,11 @@ export class TimeShifts extends Bundle {
     if (!Number.isInteger(index) || index < 0 || index >= this.length)
       throw new InputError("TimeShifts", `step ${index} of ${this.length}`);
     return { of: (resnet) => (this.length === 1 ? this.#of(resnet) : slice(this.#of(resnet), 0, index, index + 1)) };
+  }
+
+  /** The shifts of one timestep at a time, in memory that stays: for a recording, which reads what was chosen last. */
+  chosen(): ChosenShifts {
+    return new ChosenShifts(this.#device, this.#shifts);
   }
 
   /** The shifts for a batch of `length` images, the i-th of which is at timestep i. */
@@ -49,6 +56,32 @@ export class TimeShifts extends Bundle {
     const shift = this.#shifts.get(resnet);
     if (!shift) throw new InputError("TimeShifts", "made by another UNet");
     return shift;
+  }
+}
+
+/** The shifts of a timestep that `choose` chooses; of the first one to begin with. */
+export class ChosenShifts extends Bundle implements StepShifts {
+  readonly #shifts: ReadonlyMap<Module, { readonly all: Tensor; readonly chosen: Tensor }>;
+
+  /** @param shifts [timesteps, c] of each resnet */
+  constructor(device: Device, shifts: ReadonlyMap<Module, Tensor>) {
+    const first = (all: Tensor) => Tensor.empty(device, [1, all.shape[1]!], all.dtype);
+    const pairs = [...shifts].map(([resnet, all]) => [resnet, { all, chosen: first(all) }] as const);
+    super(
+      device,
+      pairs.map(([, { chosen }]) => chosen),
+    );
+    this.#shifts = new Map(pairs);
+    this.choose(0);
+  }
+
+  choose(index: number): void {
+    for (const { all, chosen } of this.#shifts.values())
+      all.device.scope(() => chosen.assign(slice(all, 0, index, index + 1)));
+  }
+
+  of(resnet: Module): Tensor {
+    return this.#shifts.get(resnet)!.chosen;
   }
 }
 

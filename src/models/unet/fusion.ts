@@ -63,13 +63,17 @@ export class Concat implements Fusion {
     this.#garment = garment;
   }
 
+  /** Computes every block's keys and values now: the garment's tokens are not read any more. */
+  prepare(blocks: readonly FusedBlock[]): void {
+    for (const block of blocks) this.#of(block);
+  }
+
   /** `tokens` [n, t, c] → the same shape. */
   selfAttention(block: FusedBlock, tokens: Tensor): Tensor {
-    let more = this.#keysValues.get(block);
-    if (!more) {
-      more = this.#project(block, tokens);
-      this.#keysValues.set(block, more);
-    }
+    const { shape } = this.#keysValues.get(block)?.k ?? this.#tokens(block.index);
+    if (shape[2] !== tokens.shape[2] || tokens.shape[0]! % shape[0]! !== 0)
+      throw new ShapeError("Concat", `block ${block.index}: ${show(shape)} does not serve ${show(tokens.shape)}`);
+    const more = this.#of(block);
     return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
   }
 
@@ -79,17 +83,21 @@ export class Concat implements Fusion {
     this.#keysValues.clear();
   }
 
-  #project(block: FusedBlock, tokens: Tensor): KeyValues {
+  #of(block: FusedBlock): KeyValues {
+    const known = this.#keysValues.get(block);
+    if (known) return known;
     const { index, norm1, attn1 } = block;
+    const garment = this.#tokens(index);
+    const { k, v } = garment.device.scope(() => attn1.keysValues(norm1.forward(garment)));
+    const keysValues = { k: k.keep(), v: v.keep() };
+    this.#keysValues.set(block, keysValues);
+    return keysValues;
+  }
+
+  #tokens(index: number): Tensor {
     const garment = this.#garment[index];
-    if (!garment)
-      throw new ShapeError(
-        "Concat",
-        `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`,
-      );
-    if (garment.shape[2] !== tokens.shape[2] || tokens.shape[0]! % garment.shape[0]! !== 0)
-      throw new ShapeError("Concat", `block ${index}: ${show(garment.shape)} does not serve ${show(tokens.shape)}`);
-    const { k, v } = tokens.device.scope(() => attn1.keysValues(norm1.forward(garment)));
-    return { k: k.keep(), v: v.keep() };
+    if (garment) return garment;
+    const what = `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`;
+    throw new ShapeError("Concat", what);
   }
 }
