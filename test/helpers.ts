@@ -28,6 +28,7 @@ function decode(dtype: string, bytes: Uint8Array): Float32Array {
   if (dtype === "I64") return Float32Array.from(new BigInt64Array(buffer), Number);
   if (dtype === "F64") return Float32Array.from(new Float64Array(buffer));
   if (dtype === "F16") return Float32Array.from(new Uint16Array(buffer), half);
+  if (dtype === "U8") return Float32Array.from(bytes);
   throw new Error(`fixture dtype ${dtype}`);
 }
 
