@@ -1,10 +1,13 @@
 import { FormatError, InputError, NonFiniteError, ShapeError } from "../util/errors.ts";
 import type { Folder } from "../util/host.ts";
+import { classify, squareTransform } from "./classify.ts";
 import { channelsOf, type GrayImage, type RgbImage } from "./image.ts";
-import { LABEL } from "./labels.ts";
+import { LABEL, maskOf } from "./labels.ts";
 import type { OnnxOutput, OnnxSession } from "./onnx.ts";
+import { whiteBox } from "./paste.ts";
 import { closeSmallHoles } from "./refine.ts";
-import { getAffineTransform, invertAffine, upsample, warpAffine, type Affine, type Pixels } from "./warp.ts";
+import type { Box } from "./resize.ts";
+import { warpAffine } from "./warp.ts";
 
 /** The two networks, and how to be rid of them. */
 export interface Parsers {
@@ -114,31 +117,18 @@ export async function parsePerson(image: RgbImage, atr: OnnxSession, lip: OnnxSe
       `a colour picture of ${WIDTH}x${HEIGHT} is needed, this one is ${image.width}x${image.height}`,
     );
   const parts = closeSmallHoles(await labelsOf(image, atr, ATR));
-  if (lip === undefined || !parts.data.includes(LABEL.face)) return parts;
-  const heads = await labelsOf(image, lip, LIP);
+  const face = lip && whiteBox(maskOf(parts, [LABEL.face]));
+  if (!lip || !face) return parts;
+  const heads = await labelsOf(image, lip, LIP, face);
   const data = parts.data.map((label, i) => (label === LABEL.face && heads.data[i] !== LIP_FACE ? LABEL.neck : label));
   return { ...parts, data };
 }
 
-async function labelsOf(image: RgbImage, session: OnnxSession, parser: Parser): Promise<GrayImage> {
+/** @param within - see `classify` */
+async function labelsOf(image: RgbImage, session: OnnxSession, parser: Parser, within?: Box): Promise<GrayImage> {
   const { side } = parser;
   const outputs = await session.run(parserInput(image, side), [1, 3, side, side]);
-  return classify(checkOutput(session.name, outputs, parser), side, image.width, image.height);
-}
-
-/** The picture on the network's square: its larger side fills it, the rest is black. */
-export function squareTransform(width: number, height: number, side: number): Affine {
-  const centre = { x: (width - 1) / 2, y: (height - 1) / 2 };
-  const extent = Math.max(width, height) - 1;
-  const middle = (side - 1) / 2;
-  return getAffineTransform(
-    [centre, { x: centre.x, y: centre.y - extent / 2 }, { x: centre.x - extent / 2, y: centre.y - extent / 2 }],
-    [
-      { x: middle, y: middle },
-      { x: middle, y: 0 },
-      { x: 0, y: 0 },
-    ],
-  );
+  return classify(checkOutput(session.name, outputs, parser), side, image.width, image.height, within);
 }
 
 /** A picture as a parser's input: on a square, normalised, planes of blue, green and red [1, 3, side, side]. */
@@ -165,26 +155,4 @@ function checkOutput(name: string, outputs: readonly OnnxOutput[], { classes, si
   const wrong = fused.data.findIndex(Number.isNaN);
   if (wrong >= 0) throw new NonFiniteError(name, `number ${wrong} of ${fused.data.length} of its output is NaN`);
   return fused;
-}
-
-/** The class with the largest logit for every pixel of the picture; of several the first. */
-export function classify({ data, shape }: OnnxOutput, side: number, width: number, height: number): GrayImage {
-  const [, classes = 0, rows = 0, columns = 0] = shape;
-  const back = invertAffine(squareTransform(width, height, side));
-  const labels = new Uint8Array(width * height);
-  const best = new Float32Array(width * height).fill(-Infinity);
-  for (let c = 0; c < classes; c++) {
-    const plane: Pixels<Float32Array> = {
-      width: columns,
-      height: rows,
-      data: data.subarray(c * rows * columns, (c + 1) * rows * columns),
-    };
-    const logits = warpAffine(upsample(plane, side, side), back, width, height).data;
-    for (let i = 0; i < logits.length; i++)
-      if (logits[i]! > best[i]!) {
-        best[i] = logits[i]!;
-        labels[i] = c;
-      }
-  }
-  return { width, height, data: labels };
 }

@@ -1,5 +1,6 @@
 import { ShapeError } from "../util/errors.ts";
 import type { Point } from "./point.ts";
+import type { Box } from "./resize.ts";
 
 /** x' = m0·x + m1·y + m2, y' = m3·x + m4·y + m5. */
 export type Affine = readonly [m0: number, m1: number, m2: number, m3: number, m4: number, m5: number];
@@ -72,33 +73,62 @@ function positions([m0, m1, m2, m3, m4, m5]: Affine, width: number, height: numb
  * 1/32 pixel, zeros outside the picture.
  * @param image - bytes, or float32; 1 to 4 channels
  * @param transform - from the picture to the result
+ * @param window - the pixels of the result that are computed; others are 0. Default all
  */
 export function warpAffine<T extends Uint8Array | Float32Array>(
   image: Pixels<T>,
   transform: Affine,
   width: number,
   height: number,
+  window: Box = [0, 0, width, height],
 ): Pixels<T> {
   const channels = image.data.length / (image.width * image.height);
   if (!Number.isInteger(channels) || channels < 1 || channels > 4)
     throw new ShapeError("warpAffine", `${image.data.length} numbers for ${image.width}x${image.height} pixels`);
-  const from = positions(invertAffine(transform), width, height);
+  const back = invertAffine(transform);
+  if (isShift(back)) return { width, height, data: shifted(image, channels, back, [width, height], window) };
+  const from = positions(back, width, height);
   const data =
     image.data instanceof Uint8Array
-      ? warpBytes(image as Pixels<Uint8Array>, channels, from, width, height)
-      : warpFloats(image as Pixels<Float32Array>, channels, from, width, height);
+      ? warpBytes(image as Pixels<Uint8Array>, channels, from, window)
+      : warpFloats(image as Pixels<Float32Array>, channels, from, window);
   return { width, height, data: data as T };
+}
+
+/** Whether whole pixels stay whole pixels. */
+const isShift = ([m0, m1, m2, m3, m4, m5]: Affine) =>
+  m0 === 1 && m1 === 0 && m3 === 0 && m4 === 1 && Number.isInteger(m2) && Number.isInteger(m5);
+
+/** Rows of a picture at another place: what `warpAffine` would compute, weight by weight. */
+function shifted<T extends Uint8Array | Float32Array>(
+  image: Pixels<T>,
+  channels: number,
+  [, , across, , , down]: Affine,
+  [width, height]: readonly [number, number],
+  [startX, startY, endX, endY]: Box,
+): T {
+  const Bytes = image.data.constructor as new (length: number) => T;
+  const out = new Bytes(width * height * channels);
+  const [left, right] = [Math.max(startX, -across), Math.min(endX, image.width - across)];
+  const [top, bottom] = [Math.max(startY, -down), Math.min(endY, image.height - down)];
+  if (right <= left) return out;
+  for (let y = top; y < bottom; y++) {
+    const row = ((y + down) * image.width + across) * channels;
+    out.set(image.data.subarray(row + left * channels, row + right * channels), (y * width + left) * channels);
+  }
+  return out;
 }
 
 const DROP = SUM_BITS - KEPT_BITS;
 const FRACTION = STEPS - 1;
 
 /** Weights with 15 fractional bits, rounded once. */
-function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions, width: number, height: number) {
-  const out = new Uint8Array(width * height * channels);
+function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions, [startX, startY, endX, endY]: Box) {
+  const width = from.columnX.length;
+  const out = new Uint8Array(width * from.rowX.length * channels);
   const pixel = reader(image, channels);
-  for (let y = 0, at = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
+  for (let y = startY; y < endY; y++)
+    for (let x = startX, at = (y * width + x) * channels; x < endX; x++) {
       const [fineX, fineY] = [(from.columnX[x]! + from.rowX[y]!) >> DROP, (from.columnY[x]! + from.rowY[y]!) >> DROP];
       const [left, top, fx, fy] = [fineX >> KEPT_BITS, fineY >> KEPT_BITS, fineX & FRACTION, fineY & FRACTION];
       for (let c = 0; c < channels; c++, at++) {
@@ -111,8 +141,9 @@ function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions,
 }
 
 /** float32 products and sums, from the top left to the bottom right. */
-function warpFloats(image: Pixels<Float32Array>, channels: number, from: Positions, width: number, height: number) {
-  const out = new Float32Array(width * height * channels);
+function warpFloats(image: Pixels<Float32Array>, channels: number, from: Positions, [startX, startY, endX, endY]: Box) {
+  const width = from.columnX.length;
+  const out = new Float32Array(width * from.rowX.length * channels);
   const pixel = reader(image, channels);
   const { fround } = Math;
   const mix = (a: number, b: number, c: number, d: number, fx: number, fy: number) => {
@@ -123,8 +154,8 @@ function warpFloats(image: Pixels<Float32Array>, channels: number, from: Positio
   };
   const { data } = image;
   const [down, lastX, lastY] = [image.width * channels, image.width - 1, image.height - 1];
-  for (let y = 0, at = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
+  for (let y = startY; y < endY; y++)
+    for (let x = startX, at = (y * width + x) * channels; x < endX; x++) {
       const fineX = (from.columnX[x]! + from.rowX[y]!) >> DROP;
       const fineY = (from.columnY[x]! + from.rowY[y]!) >> DROP;
       const left = fineX >> KEPT_BITS;
@@ -174,26 +205,34 @@ function corners(from: number, to: number) {
 /**
  * One channel of float32 enlarged bilinearly with its corner pixels on the corners: PyTorch's
  * `interpolate(mode="bilinear", align_corners=True)`.
+ * @param window - the pixels of the result that are computed; others are 0. Default all
  */
-export function upsample(plane: Pixels<Float32Array>, width: number, height: number): Pixels<Float32Array> {
+export function upsample(
+  plane: Pixels<Float32Array>,
+  width: number,
+  height: number,
+  [left, top, right, bottom]: Box = [0, 0, width, height],
+): Pixels<Float32Array> {
   const columns = corners(plane.width, width);
   const rows = corners(plane.height, height);
   const data = new Float32Array(width * height);
   const { fround } = Math;
   const wide = new Float32Array(plane.height * width); // rows first: each is used by several rows of the result
-  for (let y = 0, at = 0; y < plane.height; y++)
-    for (let x = 0; x < width; x++, at++) {
+  const lastRow = Math.min(plane.height - 1, rows.low[bottom - 1]! + 1);
+  for (let y = rows.low[top]!; y <= lastRow; y++)
+    for (let x = left, at = y * width + left; x < right; x++, at++) {
       const low = y * plane.width + columns.low[x]!;
       const next = columns.low[x]! + 1 < plane.width ? low + 1 : low;
       const share = columns.share[x]!;
       wide[at] = fround(plane.data[low]! * fround(1 - share)) + fround(plane.data[next]! * share);
     }
-  for (let y = 0, at = 0; y < height; y++) {
+  for (let y = top; y < bottom; y++) {
     const low = rows.low[y]! * width;
     const next = rows.low[y]! + 1 < plane.height ? low + width : low;
     const share = rows.share[y]!;
     const rest = fround(1 - share);
-    for (let x = 0; x < width; x++, at++) data[at] = fround(wide[low + x]! * rest) + fround(wide[next + x]! * share);
+    for (let x = left, at = y * width + left; x < right; x++, at++)
+      data[at] = fround(wide[low + x]! * rest) + fround(wide[next + x]! * share);
   }
   return { width, height, data };
 }

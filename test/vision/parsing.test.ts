@@ -3,7 +3,8 @@ import { InputError } from "../../src/util/errors.ts";
 import type { Folder } from "../../src/util/host.ts";
 import { colouriseLabels, LABEL, PALETTE } from "../../src/vision/labels.ts";
 import { onnxSession, type OnnxOutput, type OnnxSession } from "../../src/vision/onnx.ts";
-import { classify, openParsers, parsePerson, parserInput, PARSERS } from "../../src/vision/parsing.ts";
+import { classify } from "../../src/vision/classify.ts";
+import { openParsers, parsePerson, parserInput, PARSERS } from "../../src/vision/parsing.ts";
 import { normal } from "../helpers.ts";
 
 const person = { width: 384, height: 512, data: new Uint8Array(384 * 512 * 3) };
@@ -56,6 +57,26 @@ describe("classify", () => {
     );
     expect(used(halves.data.filter((_, i) => i % 384 < 192))).toEqual([1]);
     expect(used(halves.data.filter((_, i) => i % 384 >= 192))).toEqual([2]);
+  });
+
+  test.each([
+    [18, 128, 512],
+    [20, 119, 473],
+    [3, 7, 31],
+    [4, 1, 9],
+  ])("%i classes of %i on %i: a window has the labels that the whole has there", (classes, n, side) => {
+    const output = { data: normal(1, classes * n * n), shape: [1, classes, n, n] };
+    const whole = classify(output, side, 384, 512).data;
+    for (const [left, top, right, bottom] of [
+      [100, 50, 230, 301],
+      [383, 511, 384, 512],
+      [0, 0, 384, 1],
+    ] as const) {
+      const inside = (x: number, y: number) => x >= left && x < right && y >= top && y < bottom;
+      const expected = whole.map((label, i) => (inside(i % 384, Math.floor(i / 384)) ? label : 0));
+      const part = classify(output, side, 384, 512, [left, top, right, bottom]).data;
+      expect(Buffer.compare(part, expected)).toBe(0);
+    }
   });
 
   test("all logits negative: the largest still wins", () => {

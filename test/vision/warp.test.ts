@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { squareTransform } from "../../src/vision/parsing.ts";
+import { squareTransform } from "../../src/vision/classify.ts";
 import {
   getAffineTransform,
   invertAffine,
@@ -56,6 +56,18 @@ describe("warpAffine", () => {
     expect(differences(warpAffine(picture, IDENTITY, 384, 512).data, picture.data)).toBe(0);
     const floats = { width: 31, height: 17, data: normal(1, 31 * 17) };
     expect(warpAffine(floats, IDENTITY, 31, 17)).toEqual(floats);
+  });
+
+  test("whole pixels moved by whole pixels, out of the picture too", () => {
+    for (const [across, down] of [
+      [5, -3],
+      [-40, 2],
+      [400, 0],
+      [0, -600],
+    ] as const) {
+      const affine: Affine = [1, 0, across, 0, 1, down];
+      expect(differences(warpAffine(picture, affine, 300, 520).data, oracle(picture, affine, 300, 520))).toBe(0);
+    }
   });
 
   test("384x512 on a square of 512 has 64 black columns on either side, and comes back whole", () => {
