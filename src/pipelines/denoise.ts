@@ -1,27 +1,41 @@
 import type { Device } from "../gpu/device.ts";
+import type { TextKeyValues } from "../models/unet/conditioning.ts";
+import { selfOnly, type Fusion } from "../models/unet/fusion.ts";
+import type { UNet2DConditionModel } from "../models/unet/unet.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { add, cast, concat, mul, repeat, slice, weightedSum } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { Bag } from "./bag.ts";
-import type { TryOnComponents } from "./components.ts";
-import type { GarmentConditioning } from "./conditioning.ts";
 import { assertFinite } from "./diagnose.ts";
 import type { Trace } from "./trace.ts";
+
+/** What puts the known part of a picture back after each step. */
+export interface Repaint {
+  /** The picture's latents, scaled as the network knows them: [1 or samples, h, w, c]. */
+  readonly clean: Tensor;
+  /** [samples, h, w, c]. */
+  readonly noise: Tensor;
+  /** 1 where the network paints, [1, h, w, 1]. */
+  readonly mask: Tensor;
+}
 
 export interface DenoiseInputs {
   readonly device: Device;
   readonly dtype: "f32" | "f16";
-  readonly components: TryOnComponents;
-  readonly conditioning: GarmentConditioning;
+  readonly unet: UNet2DConditionModel;
+  /** Of a batch of 1, or of all samples; with guidance those with the condition first. */
+  readonly text: TextKeyValues;
+  readonly fusion?: Fusion;
+  /** What the network reads beside the latents at every step, in channels after theirs: [1, h, w, c]. */
+  readonly extra?: Tensor | undefined;
   readonly scheduler: Scheduler;
-  /** [samples, h, w, 4] f32: the first sample, before the scheduler scales it, and the noise of the repaint. */
-  readonly noise: Tensor;
-  /** Draws noise like the first, for schedulers that add some at each step. */
+  /** The step to begin with; default the first. */
+  readonly first?: number;
+  /** [samples, h, w, c] f32: the sample before that step, at the scheduler's noise level. */
+  readonly latents: Tensor;
+  /** Draws noise of the latents' shape, for schedulers that add some at each step. */
   readonly drawNoise: () => Tensor;
-  /** The masked person's latent, unscaled: [1, h, w, 4]. */
-  readonly masked: Tensor;
-  /** The whole person's latent and the mask that keeps it outside [1, h, w, 1]; none: no repaint. */
-  readonly repaint: { readonly original: Tensor; readonly mask: Tensor } | undefined;
+  readonly repaint?: Repaint | undefined;
   readonly guided: boolean;
   readonly guidanceScale: number;
   readonly signal?: AbortSignal | undefined;
@@ -30,25 +44,25 @@ export interface DenoiseInputs {
 }
 
 /**
- * The denoising loop. With guidance each step's noise is e(zeros) + scale · (e(garment) − e(zeros)), both halves in one
- * batch; after each step the region outside the mask is set to the original's latent at the next noise level. The
- * network is recorded once and replayed at each step.
- * @returns the last latents, [samples, h, w, 4] f32, the caller's to dispose of
+ * The denoising loop. With guidance each step's noise is e(without) + scale · (e(with) − e(without)) (Ho and Salimans
+ * 2022, arXiv 2207.12598), both halves in one batch; with `repaint` the region outside the mask is set to the picture's
+ * latent at the next noise level after each step. The network is recorded once and replayed at each step.
+ * @returns the last latents, [samples, h, w, c] f32, the caller's to dispose of
  */
 export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
-  const { device, scheduler, noise, signal, onStep, trace } = inputs;
+  const { device, unet, scheduler, first = 0, signal, onStep, trace } = inputs;
   const bag = new Bag(device);
   try {
-    const { timesteps } = scheduler;
-    const unet = inputs.components.tryOnUnet;
-    const network = await recordNetwork(inputs, bag);
-    let latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
+    const timesteps = scheduler.timesteps.slice(first);
+    const network = await recordNetwork(inputs, timesteps, bag);
+    let latents = bag.run(() => repeat(inputs.latents, 1)); // our own hold on it, given up after the step
     for (const [i, timestep] of timesteps.entries()) {
       signal?.throwIfAborted();
       const predicted = network.run(i, latents);
-      const next = bag.run(() =>
-        repainted(scheduler.step(guide(predicted, inputs), i, latents, { noise: inputs.drawNoise }), inputs, i),
-      );
+      const next = bag.run(() => {
+        const moved = scheduler.step(guide(predicted, inputs), first + i, latents, { noise: inputs.drawNoise });
+        return repainted(moved, inputs, timesteps[i + 1]);
+      });
       await trace?.add(`noise_pred.${i}`, predicted);
       const what = `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`;
       await assertFinite(next, what, unet, () => device.scope(network.predict));
@@ -64,37 +78,35 @@ export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
 }
 
 interface RecordedNetwork {
-  /** The network's answer to a step's latents, [halves · samples, h, w, 4] f32. Overwritten by the next. */
+  /** The network's answer to the latents of one of `timesteps`, [halves · samples, h, w, c] f32. Overwritten by the next. */
   run(step: number, latents: Tensor): Tensor;
   /** The same for the last step's input, not recorded. */
   predict(): Tensor;
 }
 
-/** The try-on UNet as a recording, which belongs to `bag` with its inputs. */
-async function recordNetwork(inputs: DenoiseInputs, bag: Bag): Promise<RecordedNetwork> {
-  const { device, dtype, scheduler, noise, conditioning } = inputs;
-  const unet = inputs.components.tryOnUnet;
+/** The UNet as a recording, which belongs to `bag` with its inputs. */
+async function recordNetwork(inputs: DenoiseInputs, timesteps: readonly number[], bag: Bag): Promise<RecordedNetwork> {
+  const { device, dtype, unet, text, fusion = selfOnly, scheduler, latents: start, extra, first = 0, trace } = inputs;
   const halves = inputs.guided ? 2 : 1;
-  const times = bag.hold(device.scope(() => unet.encodeTime(scheduler.timesteps).keep()));
+  const times = bag.hold(device.scope(() => unet.encodeTime(timesteps).keep()));
   const time = bag.hold(times.chosen().keep());
-  const masked = bag.run(() => repeat(cast(inputs.masked, dtype), halves * noise.shape[0]!));
-  const scaled = bag.run(() => Tensor.empty(device, noise.shape, dtype));
-  await inputs.trace?.add("vton_latents", masked);
-  const { text, fusion } = conditioning;
+  const beside = extra && bag.run(() => repeat(cast(extra, dtype), halves * start.shape[0]!));
+  const scaled = bag.run(() => Tensor.empty(device, start.shape, dtype));
+  if (beside) await trace?.add("vton_latents", beside);
   const predict = () => {
-    const input = concat([repeat(scaled, halves), masked], 3);
-    return cast(unet.forward(input, time, text, { fusion }), "f32");
+    const both = repeat(scaled, halves);
+    return cast(unet.forward(beside ? concat([both, beside], 3) : both, time, text, { fusion }), "f32");
   };
   const recording = bag.hold(device.record(predict));
   const run = (step: number, latents: Tensor) => {
-    device.scope(() => void scaled.assign(cast(scheduler.scaleModelInput(latents, step), dtype)));
+    device.scope(() => void scaled.assign(cast(scheduler.scaleModelInput(latents, first + step), dtype)));
     time.choose(step);
     return recording.replay();
   };
   return { run, predict };
 }
 
-/** e(zeros) + scale · (e(garment) − e(zeros)) of the batch [garment…; zeros…]. A copy: schedulers keep what they get. */
+/** e(without) + scale · (e(with) − e(without)) of the batch [with…; without…]. A copy: schedulers keep what they get. */
 function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Tensor {
   if (!guided) return weightedSum([[1, predicted]]);
   const n = predicted.shape[0]! / 2;
@@ -104,11 +116,11 @@ function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Ten
   ]);
 }
 
-/** mask · latents + (1 − mask) · original at the noise level of the next step (after the last step: without noise). */
-function repainted(latents: Tensor, { repaint, scheduler, noise, components }: DenoiseInputs, index: number): Tensor {
+/** mask · latents + (1 − mask) · clean at the noise level of the next step (after the last step: without noise). */
+function repainted(latents: Tensor, { repaint, scheduler }: DenoiseInputs, next: number | undefined): Tensor {
   if (!repaint) return latents;
-  const clean = mul(repaint.original, components.vae.config.scaling_factor);
-  const next = scheduler.timesteps[index + 1];
-  const kept = next === undefined ? clean : scheduler.addNoise(repeat(clean, noise.shape[0]!), noise, next);
-  return add(kept, mul(add(latents, mul(kept, -1)), repaint.mask));
+  const { clean, noise, mask } = repaint;
+  const every = repeat(clean, latents.shape[0]! / clean.shape[0]!);
+  const kept = next === undefined ? every : scheduler.addNoise(every, noise, next);
+  return add(kept, mul(add(latents, mul(kept, -1)), mask));
 }

@@ -1,43 +1,26 @@
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
-import { add, cast, mul, permute, repeat, slice } from "../tensor/ops.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { EmptyMaskError, InputError } from "../util/errors.ts";
+import { cast, mul, repeat } from "../tensor/ops.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { InputError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show } from "../util/shape.ts";
 import type { Category } from "../vision/agnostic.ts";
-import { fromFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
+import type { RgbImage } from "../vision/image.ts";
 import { pasteBack } from "../vision/paste.ts";
 import { Bag } from "./bag.ts";
 import type { TryOnComponents, TryOnModel } from "./components.ts";
 import { encodeGarment, imageTensor, traceConditioning, type GarmentConditioning } from "./conditioning.ts";
+import { decode } from "./decode.ts";
 import { denoise } from "./denoise.ts";
-import { assertFinite } from "./diagnose.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { MaskGenerator, type GeneratedMask } from "./mask.ts";
+import { fromPlanes, latentMask } from "./latents.ts";
+import { Phases } from "./phases.ts";
 import { preparePictures, type Pictures } from "./pictures.ts";
 import { resolveInputs, type TryOnSettings } from "./settings.ts";
-
-/** Runs phases one after the other, timed and reported, none of them after an abort. */
-class Phases {
-  /** Milliseconds of each phase. */
-  readonly timings: Record<string, number> = {};
-  readonly #inputs: TryOnInputs;
-
-  constructor(inputs: TryOnInputs) {
-    this.#inputs = inputs;
-  }
-
-  async run<T>(name: Phase, work: () => Promise<T>): Promise<T> {
-    this.#inputs.signal?.throwIfAborted();
-    this.#inputs.onProgress?.(name, 0, 1);
-    const start = performance.now();
-    const result = await work();
-    this.timings[name] = performance.now() - start;
-    return result;
-  }
-}
+import { Turns } from "./turns.ts";
 
 /** The loaded networks at work. */
 export class Runner {
@@ -48,11 +31,7 @@ export class Runner {
   readonly #masks: MaskGenerator;
   /** The last garment's conditioning: keyed by everything it depends on. */
   #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
-  /** Ends when the last run that was asked for has. */
-  #busy: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
-  #freed: Promise<void> | undefined;
-  readonly #disposal = new AbortController();
+  readonly #turns = new Turns("try-on");
 
   constructor(device: Device, folder: Folder, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
     this.#device = device;
@@ -65,26 +44,12 @@ export class Runner {
   /** Runs one try-on after the other: they share the garment that is kept. */
   async run(inputs: TryOnInputs): Promise<TryOnResult> {
     const settings = resolveInputs(this.#model, inputs);
-    const disposal = this.#disposal.signal;
-    const signal = inputs.signal ? AbortSignal.any([inputs.signal, disposal]) : disposal;
-    signal.throwIfAborted();
-    const turn = this.#busy;
-    const mine = turn.then(() => {
-      signal.throwIfAborted();
-      return this.#run({ ...inputs, signal }, settings);
-    });
-    this.#waiting++;
-    this.#busy = mine.catch(() => {}).then(() => void this.#waiting--);
-    await unlessAborted(turn, signal);
-    return mine;
+    return this.#turns.run(inputs.signal, (signal) => this.#run({ ...inputs, signal }, settings));
   }
 
   /** Stops the run that is going on, and those that wait, and then frees everything. */
   dispose(): Promise<void> {
-    if (this.#freed) return this.#freed;
-    this.#disposal.abort(new InputError("try-on", "the pipeline was disposed of"));
-    this.#freed = this.#waiting === 0 ? this.#free() : this.#busy.then(() => this.#free());
-    return this.#freed;
+    return this.#turns.dispose(() => this.#free());
   }
 
   async #free(): Promise<void> {
@@ -106,7 +71,8 @@ export class Runner {
         this.#generate(person, phases, inputs, settings),
       );
       const latents = await this.#denoise(bag, phases, scheduler, pictures, inputs, settings);
-      const images = await phases.run("decode", () => this.#decode(latents, inputs, width, height));
+      const [device, vae, dtype] = [this.#device, this.#components.vae, this.#dtype];
+      const images = await phases.run("decode", () => decode({ device, vae, dtype, latents, ...inputs }));
       const { mask, masked, generated, warnings, place } = pictures;
       const paste = (image: RgbImage) => pasteBack(inputs.person, image, mask, place);
       const pasted = inputs.pasteBack ? images.map(paste) : undefined;
@@ -147,7 +113,7 @@ export class Runner {
     const generator = new TorchGenerator(seed);
     const { scale, config } = this.#components.vae;
     const latentShape = [samples, config.latent_channels, height / scale, width / scale];
-    const drawNoise = () => this.#fromPlanes(generator.randn(latentShape), latentShape);
+    const drawNoise = () => fromPlanes(this.#device, generator.randn(latentShape), latentShape);
     const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
     await trace?.add("noise", noise);
     const { original, masked, mask } = await phases.run("encode", () => this.#encodePerson(bag, pictures, inputs));
@@ -160,23 +126,19 @@ export class Runner {
       inputs.onProgress?.("denoise", done, total);
     };
     trace?.set("timesteps", [scheduler.timesteps.length], scheduler.timesteps);
-    const repaint = inputs.repaint === false ? undefined : { original, mask };
-    const [device, components, dtype] = [this.#device, this.#components, this.#dtype];
-    const shared = { device, dtype, components, conditioning, scheduler, noise, drawNoise, masked, repaint };
-    return bag.hold(
-      await phases.run("denoise", () => denoise({ ...shared, guided, guidanceScale, signal, onStep, trace })),
-    );
+    const factor = config.scaling_factor;
+    const repaint = inputs.repaint === false ? undefined : { clean: bag.run(() => mul(original, factor)), noise, mask };
+    const latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
+    const [device, dtype, unet] = [this.#device, this.#dtype, this.#components.tryOnUnet];
+    const network = { device, dtype, unet, text: conditioning.text, fusion: conditioning.fusion, extra: masked };
+    const run = { scheduler, latents, drawNoise, repaint, guided, guidanceScale, signal, onStep, trace };
+    return bag.hold(await phases.run("denoise", () => denoise({ ...network, ...run })));
   }
 
   #given(noise: { readonly shape: readonly number[]; readonly data: Float32Array }, shape: readonly number[]): Tensor {
     if (!sameShape(noise.shape, shape))
       throw new InputError("try-on", `noise is ${show(noise.shape)}, ${show(shape)} is needed`);
-    return this.#fromPlanes(noise.data, shape);
-  }
-
-  /** [n, c, h, w] in PyTorch's layout as [n, h, w, c]. */
-  #fromPlanes(data: Float32Array, shape: readonly number[]): Tensor {
-    return this.#device.scope(() => permute(Tensor.from(this.#device, data, shape), [0, 2, 3, 1]));
+    return fromPlanes(this.#device, noise.data, shape);
   }
 
   /** The latents of the person, of the person behind the mask, and the mask at their size. */
@@ -229,66 +191,4 @@ export class Runner {
     this.#garment = { key, conditioning };
     return conditioning;
   }
-
-  /** One sample at a time: a decoder's activations are the largest of the whole run. */
-  async #decode(
-    latents: Tensor,
-    { signal, trace, onProgress }: TryOnInputs,
-    width: number,
-    height: number,
-  ): Promise<RgbImage[]> {
-    const samples = latents.shape[0]!;
-    const pixels = height * width * 3;
-    const all = trace && new Float32Array(samples * pixels);
-    const images: RgbImage[] = [];
-    for (let i = 0; i < samples; i++) {
-      signal?.throwIfAborted();
-      const again = () => this.#device.scope(() => this.#picture(latents, i));
-      const picture = again();
-      try {
-        // clamping makes black of a NaN on many devices, so it is looked for first
-        await assertFinite(picture, `decode, sample ${i}`, this.#components.vae, again);
-        const values = await picture.data();
-        all?.set(
-          values.map((value) => Math.min(Math.max(value, 0), 1)),
-          i * pixels,
-        );
-        images.push(fromFloat(values, width, height));
-      } finally {
-        picture.dispose();
-      }
-      onProgress?.("decode", i + 1, samples);
-    }
-    if (all) trace?.set("image", [samples, height, width, 3], all);
-    return images;
-  }
-
-  /** One sample's picture around 0…1, [1, h, w, 3]. */
-  #picture(latents: Tensor, sample: number): Tensor {
-    const { vae } = this.#components;
-    const one = mul(slice(latents, 0, sample, sample + 1), 1 / vae.config.scaling_factor);
-    const decoded = cast(vae.decode(cast(one, this.#dtype)), "f32");
-    return add(mul(decoded, 0.5), 0.5);
-  }
-}
-
-/** Waits for `turn`, but no longer than until the signal comes. */
-async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  await Promise.race([turn, aborted]).finally(() => signal.removeEventListener("abort", stop));
-}
-
-/** The mask at the latents' size: the first pixel of every `scale`, 0 or 1, [1, h, w, 1]. */
-function latentMask(device: Device, mask: GrayImage, scale: number): Tensor {
-  const [h, w] = [mask.height / scale, mask.width / scale];
-  const values = Float32Array.from({ length: h * w }, (_, i) =>
-    mask.data[Math.floor(i / w) * scale * mask.width + (i % w) * scale]! > 127 ? 1 : 0,
-  );
-  if (!values.includes(1))
-    throw new EmptyMaskError("mask", `too small to paint: nothing of it is left in latents of ${w}x${h}`);
-  return Tensor.from(device, values, [1, h, w, 1]);
 }
