@@ -6,6 +6,7 @@ export * from "./util/errors.ts";
 export { TorchGenerator } from "./util/random.ts";
 export { Tensor, type DType } from "./tensor/tensor.ts";
 export * as ops from "./tensor/ops.ts";
+export { checkpoint, checkpointAll, grad, Tape, valueAndGrad } from "./tensor/tape.ts";
 export { createScheduler, type Scheduler } from "./schedulers/create.ts";
 export { loadModule } from "./checkpoint/load.ts";
 export { loadSafetensors } from "./checkpoint/load.ts";

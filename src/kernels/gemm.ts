@@ -191,7 +191,7 @@ export function gemm(device: Device, call: GemmCall): void {
   });
 }
 
-function convParams(conv: ConvGeometry | undefined) {
+export function convParams(conv: ConvGeometry | undefined) {
   const [kh, kw] = conv?.kernel ?? [1, 1];
   return {
     taps: kh * kw,

@@ -35,7 +35,15 @@ const combines = (["subgroup", "workgroup"] as const).map((variant) =>
     name: `group_norm_combine_${variant}`,
     files: { ...reducers[variant], "group_norm_combine.wgsl": combineSource },
     spec: { WG: 8 },
-    params: { channel_groups: "u32", channels: "u32", chunks: "u32", chunk: "u32", pixels: "u32", eps: "f32" },
+    params: {
+      channel_groups: "u32",
+      channels: "u32",
+      chunks: "u32",
+      chunk: "u32",
+      pixels: "u32",
+      eps: "f32",
+      raw: "u32",
+    },
     bind: { parts: "read", weight: "read", scales: "read_write" },
   }),
 );
@@ -84,40 +92,49 @@ export function groupNormChunk(facts: DeviceFacts, images: number, pixels: numbe
   return Math.min(Math.max(16, Math.ceil((images * pixels * channels) / 4 / threads)), 256, pixels);
 }
 
-/** Records GroupNorm over [images, pixels, channels]: statistics over whole images, however many bands a binding needs. */
-export function groupNorm(device: Device, call: GroupNormCall): void {
-  const { images, pixels, channels, elem } = call;
-  const { limits } = device.facts;
-  const pixelBytes = channels * (elem === "f16" ? 2 : 4);
-  const most = Math.max(1, Math.floor(roomFor(limits) / pixelBytes));
-  const chunk = Math.min(groupNormChunk(device.facts, images, pixels, channels), most);
-  const chunks = Math.ceil(pixels / chunk);
-  const scratch = [device.alloc(images * chunks * channels * 3 * 4), device.alloc(images * channels * 3 * 4)] as const;
-  try {
-    record(device, call, { parts: scratch[0], scales: scratch[1], chunk, chunks });
-  } finally {
-    for (const view of scratch) device.release(view);
-  }
-}
-
-interface Plan {
-  /** Statistics of every chunk, and what the last step reads of them. */
+/** Scratch for the statistics of a call: parts by chunk, then scales [images][3][channels] f32. */
+export interface Statistics {
   readonly parts: View;
   readonly scales: View;
   readonly chunk: number;
   readonly chunks: number;
 }
 
-function record(device: Device, call: GroupNormCall, { parts, scales, chunk, chunks }: Plan): void {
+/** Allocates scratch for `use`, and gives it back. */
+export function withStatistics(device: Device, call: GroupNormCall, use: (statistics: Statistics) => void): void {
   const { images, pixels, channels, elem } = call;
-  const { limits } = device.facts;
-  const pixelBytes = channels * (elem === "f16" ? 2 : 4);
-  const common = { channels4: channels / 4, pixels };
-  for (const { start, length, of, ...place } of bands(limits, call, pixelBytes, chunk)) {
+  const most = Math.max(1, Math.floor(roomFor(device.facts.limits) / (channels * (elem === "f16" ? 2 : 4))));
+  const chunk = Math.min(groupNormChunk(device.facts, images, pixels, channels), most);
+  const chunks = Math.ceil(pixels / chunk);
+  const scratch = [device.alloc(images * chunks * channels * 3 * 4), device.alloc(images * channels * 3 * 4)] as const;
+  try {
+    use({ parts: scratch[0], scales: scratch[1], chunk, chunks });
+  } finally {
+    for (const view of scratch) device.release(view);
+  }
+}
+
+/** Records GroupNorm over [images, pixels, channels]: statistics over whole images, however many bands a binding needs. */
+export function groupNorm(device: Device, call: GroupNormCall): void {
+  withStatistics(device, call, (statistics) => {
+    groupStatistics(device, call, statistics, false);
+    record(device, call, statistics.scales);
+  });
+}
+
+/** Records every channel's pivot, shift and scale: rate · weight, or, `raw`, the rate alone. */
+export function groupStatistics(
+  device: Device,
+  call: GroupNormCall,
+  { parts, scales, chunk, chunks }: Statistics,
+  raw: boolean,
+): void {
+  const { images, pixels, channels, elem } = call;
+  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, chunk)) {
     const items = (length * channels) / 4;
     device.run(stats, {
       spec: { elem },
-      params: { ...common, ...place, items, chunk, chunks, first_chunk: start },
+      params: { channels4: channels / 4, pixels, ...place, items, chunk, chunks, first_chunk: start },
       bind: { x: of(call.x), parts },
       groups: Math.ceil(items / WG),
     });
@@ -125,16 +142,20 @@ function record(device: Device, call: GroupNormCall, { parts, scales, chunk, chu
   const plan = planReduce(device.facts, device.variants["reduce"]);
   device.run(combines[plan.variant === "subgroup" ? 0 : 1]!, {
     spec: { WG: plan.WG },
-    params: { channel_groups: call.groups, channels, chunks, chunk, pixels, eps: call.eps },
+    params: { channel_groups: call.groups, channels, chunks, chunk, pixels, eps: call.eps, raw: raw ? 1 : 0 },
     bind: { parts, weight: call.weight, scales },
     groups: images * call.groups,
   });
+}
+
+function record(device: Device, call: GroupNormCall, scales: View): void {
+  const { pixels, channels, elem } = call;
   const runs = Math.ceil(pixels / RUN);
-  for (const { start, length, of, ...place } of bands(limits, call, pixelBytes, RUN)) {
+  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, RUN)) {
     const items = (length * channels) / 4;
     device.run(apply, {
       spec: { elem, SILU: call.silu },
-      params: { ...common, ...place, items, runs, first_run: start },
+      params: { channels4: channels / 4, pixels, ...place, items, runs, first_run: start },
       bind: { x: of(call.x), scales, bias: call.bias, y: of(call.y) },
       groups: Math.ceil(items / WG),
     });
@@ -144,7 +165,7 @@ function record(device: Device, call: GroupNormCall, { parts, scales, chunk, chu
 const roomFor = (limits: DeviceLimits): number =>
   limits.maxStorageBufferBindingSize - Math.max(16, limits.minStorageBufferOffsetAlignment);
 
-interface Band {
+export interface PixelBand {
   /** The pieces that a dispatch covers, counted over all images. */
   readonly start: number;
   readonly length: number;
@@ -155,8 +176,13 @@ interface Band {
 }
 
 /** All images in pieces of `size` pixels (the last one of an image may have fewer), as many at a time as a binding holds. */
-function bands(limits: DeviceLimits, call: GroupNormCall, pixelBytes: number, size: number): Band[] {
+export function pixelBands(
+  limits: DeviceLimits,
+  call: Pick<GroupNormCall, "images" | "pixels" | "channels" | "elem" | "x">,
+  size: number,
+): PixelBand[] {
   const { images, pixels, channels } = call;
+  const pixelBytes = channels * (call.elem === "f16" ? 2 : 4);
   const pieces = Math.ceil(pixels / size);
   const pixelOf = (piece: number) => Math.floor(piece / pieces) * pixels + Math.min((piece % pieces) * size, pixels);
   const whole = images * pixels * pixelBytes <= limits.maxStorageBufferBindingSize;

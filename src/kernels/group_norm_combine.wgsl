@@ -14,6 +14,7 @@ struct Params {
   chunk: u32, // pixels of a chunk; the last one of an image has the rest
   pixels: u32, // of one image
   eps: f32,
+  raw: u32, // not 0: multiply by the rate alone, as the backward pass wants it
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -66,6 +67,6 @@ fn main(
     let out = image * 3u * p.channels + first_channel + i;
     scales[out] = pivot;
     scales[out + p.channels] = shift;
-    scales[out + 2u * p.channels] = rate * weight[first_channel + i];
+    scales[out + 2u * p.channels] = rate * select(weight[first_channel + i], 1.0, p.raw != 0u);
   }
 }

@@ -9,7 +9,7 @@ const WG = 64;
 const RUN = 8;
 
 /** Ways to resample; the order is that of MODE in resample.wgsl. */
-const MODES = ["nearest", "bilinear", "max", "average"] as const;
+export const MODES = ["nearest", "bilinear", "max", "average"] as const;
 export type ResampleMode = (typeof MODES)[number];
 
 const kernel = defineKernel({
@@ -41,7 +41,7 @@ const kernel = defineKernel({
   bind: { x: "read", y: "read_write" },
 });
 
-const types = (elem: string, vector: boolean) =>
+export const resampleTypes = (elem: string, vector: boolean) =>
   vector ? { item_t: `vec4<${elem}>`, wide_t: "vec4<f32>" } : { item_t: elem, wide_t: "f32" };
 
 export const resampleEntry: KernelEntry = {
@@ -50,7 +50,7 @@ export const resampleEntry: KernelEntry = {
     [true, false].flatMap((vector) =>
       [0, 1, 2, 3].flatMap((MODE) =>
         (MODE === 1 ? [false, true] : [false]).map((ALIGN_CORNERS) => ({
-          ...types(elem, vector),
+          ...resampleTypes(elem, vector),
           MODE,
           ALIGN_CORNERS,
         })),
@@ -149,7 +149,7 @@ function dispatch(device: Device, call: ResampleCall, band: Band): void {
   const [scaleY, scaleX] = call.scale ?? [1, 1];
   device.run(kernel, {
     spec: {
-      ...types(elem, vector),
+      ...resampleTypes(elem, vector),
       MODE: MODES.indexOf(mode),
       ALIGN_CORNERS: mode === "bilinear" && (call.alignCorners ?? false),
     },

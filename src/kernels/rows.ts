@@ -8,6 +8,7 @@ import layerNormSource from "./layer_norm.wgsl";
 import index from "./lib/index.wgsl";
 import reduceSubgroup from "./lib/reduce_subgroup.wgsl";
 import reduceWorkgroup from "./lib/reduce_workgroup.wgsl";
+import rowStatistics from "./lib/row_statistics.wgsl";
 import softmaxSource from "./softmax.wgsl";
 
 // Kernels in which one workgroup owns a row. The subgroup form needs no barrier: its workgroup is one subgroup.
@@ -29,7 +30,11 @@ export function planReduce(facts: DeviceFacts, forced?: string): { variant: Redu
 const layerNorms = (["subgroup", "workgroup"] as const).map((variant) =>
   defineKernel({
     name: `layer_norm_${variant}`,
-    files: { ...reducers[variant], "layer_norm.wgsl": layerNormSource },
+    files: {
+      ...reducers[variant],
+      "lib/row_statistics.wgsl": rowStatistics,
+      "layer_norm.wgsl": layerNormSource,
+    },
     spec: { elem: "f32", ROWS: 4, WG: 8 },
     params: { rows: "u32", vectors: "u32", eps: "f32" },
     bind: { x: "read", weight: "read", bias: "read", y: "read_write" },

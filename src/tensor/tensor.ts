@@ -3,7 +3,8 @@ import type { View } from "../gpu/kernel.ts";
 import { DTypeError, ShapeError } from "../util/errors.ts";
 import { decodeF16, encodeF16 } from "../util/float16.ts";
 import { count, sameShape, show, type Shape } from "../util/shape.ts";
-import { unpackOrder } from "./packing.ts";
+import { packedSizes, unpackOrder } from "./packing.ts";
+import { recorded } from "./recording.ts";
 
 export type DType = "f32" | "f16" | "i32";
 
@@ -103,7 +104,7 @@ export class Tensor {
       throw new ShapeError("reshape", `${show(this.shape)} does not fill ${show(shape)}`);
     if (this.packed) throw new ShapeError("reshape", `a packed weight ${show(this.shape)} cannot be reshaped`);
     void this.view;
-    return new Tensor(this.device, this.#storage, whole, this.dtype, false);
+    return this.#reshaped(whole);
   }
 
   /** A 1x1 convolution's weight [out, in, 1, 1] as a linear layer's [out, in]: the packed order is the same. */
@@ -112,7 +113,30 @@ export class Tensor {
     if (count(this.shape) !== out * inputs)
       throw new ShapeError("asMatrix", `${show(this.shape)} is not [out, in, 1, 1]`);
     void this.view;
-    return new Tensor(this.device, this.#storage, [out, inputs], this.dtype, this.packed);
+    return this.#reshaped([out, inputs]);
+  }
+
+  /** Another handle on the same memory, with a life of its own. */
+  share(): Tensor {
+    void this.view;
+    return new Tensor(this.device, this.#storage, this.shape, this.dtype, this.packed);
+  }
+
+  /** A packed weight's memory as it lies: [taps · inputs, outputs], both padded to multiples of 4. */
+  packedRows(): Tensor {
+    if (!this.packed) throw new ShapeError("packedRows", `${show(this.shape)} is not packed`);
+    const { taps, inputs4, outputs4 } = packedSizes(this.shape);
+    void this.view;
+    return new Tensor(this.device, this.#storage, [taps * inputs4, outputs4], this.dtype, false);
+  }
+
+  #reshaped(shape: Shape): Tensor {
+    const before = this.shape;
+    return recorded(
+      this.device,
+      { inputs: [this], save: () => ({}), backward: (g) => [g.reshape(...before)] },
+      () => new Tensor(this.device, this.#storage, shape, this.dtype, this.packed),
+    );
   }
 
   /** Reads it back as float32, in natural order. Waits for everything recorded before. */

@@ -6,7 +6,7 @@ import { variantName, type Kernel } from "../../src/gpu/kernel.ts";
 import type { Spec } from "../../src/gpu/wgsl.ts";
 import { KERNELS } from "../../src/kernels/registry.ts";
 import { requestDevice } from "../../src/node/device.ts";
-import { inputsFor, ODD } from "../tensor/cases.ts";
+import { gradientsOf, inputsFor, ODD } from "../tensor/cases.ts";
 
 // The registry says what can be compiled; the tests that compile everything are worth as much as it is complete.
 
@@ -52,7 +52,10 @@ test.for(Object.keys(FACTS))("what ops use on a device with %s is registered", a
     run(kernel, dispatch);
   };
   for (const elem of ["f32", "f16"] as const)
-    for (const op of Object.values(ODD)) gpu.scope(() => void op(inputsFor(gpu, elem)));
+    for (const op of Object.values(ODD)) {
+      gpu.scope(() => void op(inputsFor(gpu, elem)));
+      gpu.scope(() => void gradientsOf(gpu, elem, op));
+    }
   await gpu.flush();
   device.destroy();
   expect(used.size).toBeGreaterThan(20);

@@ -1,5 +1,6 @@
 import type { Device } from "../../src/gpu/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
+import { Tape } from "../../src/tensor/tape.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { numbers } from "./harness.ts";
 
@@ -27,6 +28,33 @@ export function inputsFor(gpu: Device, elem: "f32" | "f16"): Inputs {
         shape,
       ),
   };
+}
+
+/** The gradients of a call in everything it made by `tensor` and `vector`, for a seeded gradient of its result. */
+export function gradientsOf(gpu: Device, elem: "f32" | "f16", call: (i: Inputs) => Tensor): Tensor[] {
+  return gpu.scope(() => {
+    const inputs = inputsFor(gpu, elem);
+    const tape = new Tape(gpu);
+    const targets: Tensor[] = [];
+    const watched = (made: Tensor) => {
+      tape.watch([made]);
+      targets.push(made);
+      return made;
+    };
+    try {
+      const y = tape.run(() =>
+        call({
+          ...inputs,
+          tensor: (...of) => watched(inputs.tensor(...of)),
+          vector: (...of) => watched(inputs.vector(...of)),
+        }),
+      );
+      const g = Tensor.from(gpu, numbers(y.dtype as "f32", 99, y.size), y.shape, y.dtype);
+      return tape.backward(y, targets, g).filter((found) => found !== undefined);
+    } finally {
+      tape.dispose();
+    }
+  });
 }
 
 /**
@@ -110,6 +138,8 @@ export const ODD: Readonly<Record<string, (i: Inputs) => Tensor>> = {
   slice: ({ tensor }) => ops.slice(tensor(1, [5, 13, 3]), 1, 3, 10),
   permute: ({ tensor }) => ops.permute(tensor(1, [3, 5, 7, 2]), [2, 0, 3, 1]),
   repeat: ({ tensor }) => ops.repeat(tensor(1, [1, 13]), 3),
+  "mean squared difference": ({ tensor }) => ops.mseLoss(tensor(1, [3, 71]), tensor(2, [3, 71])),
+  "sum over the middle": ({ tensor }) => ops.sum(tensor(1, [3, 71, 5]), { dims: [1] }),
   cast: ({ tensor, gpu }) => ops.cast(gpu.facts.f16 ? ops.cast(tensor(1, [37]), "f16") : tensor(1, [37]), "f32"),
   timestepEmbedding: ({ gpu }) => ops.timestepEmbedding(gpu, [0, 999, 1.5], 10),
 };

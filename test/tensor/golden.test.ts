@@ -3,17 +3,19 @@ import type { Device } from "../../src/gpu/device.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { Tape } from "../../src/tensor/tape.ts";
 import { loadFixture, relErr } from "../helpers.ts";
 
-// Forward values of PyTorch's operators. Its images are [n, c, h, w], ours [n, h, w, c].
+// Values and gradients of PyTorch's operators. Its images are [n, c, h, w], ours [n, h, w, c].
 
 const golden = loadFixture("ops.safetensors");
 
-/** The inputs of one case on a device: as they lie, or moved from planes to pixels. */
-function inputsOf(device: Device, name: string) {
+/** The inputs of one case on a device: as they lie, or moved from planes to pixels. Each exists once, in `made`. */
+function inputsOf(device: Device, name: string, made = new Map<string, Tensor>()) {
   const tensor = (key: string) => {
     const { data, shape } = golden.get(`${name}.in.${key}`)!;
-    return Tensor.from(device, data, shape);
+    if (!made.has(key)) made.set(key, Tensor.from(device, data, shape));
+    return made.get(key)!;
   };
   return { tensor, image: (key: string) => ops.permute(tensor(key), [0, 2, 3, 1]) };
 }
@@ -80,19 +82,7 @@ const CASES: Record<string, (inputs: Inputs, device: Device) => Tensor> = {
   },
   cat: (i) => ops.concat([i.tensor("a"), i.tensor("b")], 1),
   mul_broadcast: (i) => ops.mul(i.tensor("x"), i.tensor("y")),
-  mse: (i) => {
-    const difference = ops.sub(i.tensor("x"), i.tensor("y"));
-    const squares = ops.mul(difference, difference).reshape(1, -1);
-    return ops
-      .matmul(
-        squares,
-        Tensor.from(difference.device, new Float32Array(difference.size).fill(1 / difference.size), [
-          difference.size,
-          1,
-        ]),
-      )
-      .reshape();
-  },
+  mse: (i) => ops.mseLoss(i.tensor("x"), i.tensor("y")),
   timestep_embedding: (_, device) =>
     ops.timestepEmbedding(device, [...golden.get("timestep_embedding.in")!.data], 320, {
       flipSinToCos: true,
@@ -107,11 +97,17 @@ const LIMITS: Record<string, number> = {
   timestep_embedding: 1e-4, // the last bit of float32's exp, times a timestep of 999, is 6e-5 of an angle
 };
 
+/** Gradients pass through two or three such sums. */
+const GRADIENT_LIMIT = 4e-6;
+const GRADIENT_LIMITS: Record<string, number> = {
+  group_norm_large_mean: 2.5e-4, // the reference's own grad.w is 1.89e-4 from float64: it loses the deviation in the mean
+};
+
 describe.each([
   { variants: {} },
-  { variants: { gemm: "tiled", attention: "plain", reduce: "workgroup" } },
+  { variants: { gemm: "tiled", attention: "plain", reduce: "workgroup", outer: "plain" } },
   { variants: { gemm: "plain" } },
-])("PyTorch's forward values, $variants", ({ variants }) => {
+])("PyTorch's values and gradients, $variants", ({ variants }) => {
   let device: Device;
   beforeAll(async () => {
     device = await requestDevice({ variants, guard: 256 });
@@ -130,4 +126,31 @@ describe.each([
     await device.checkGuards();
     expect(device.memory.live).toBe(0);
   });
+
+  const graded = [...golden.keys()].filter((key) => key.includes(".grad."));
+
+  test.for(names.filter((name) => graded.some((key) => key.startsWith(`${name}.grad.`))))(
+    "gradients of %s",
+    async (name) => {
+      const keys = graded.filter((key) => key.startsWith(`${name}.grad.`));
+      const found = device.scope(() => {
+        const made = new Map<string, Tensor>();
+        const inputs = inputsOf(device, name, made);
+        const targets = keys.map((key) => inputs.tensor(key.split(".grad.")[1]!));
+        const { data, shape } = golden.get(`${name}.grad_out`)!;
+        const tape = new Tape(device);
+        tape.watch(targets);
+        const y = tape.run(() => CASES[name]!(inputs, device));
+        return tape.backward(y, targets, Tensor.from(device, data, shape));
+      });
+      for (const [i, key] of keys.entries()) {
+        const { data, shape } = golden.get(key)!;
+        expect(found[i]!.shape).toEqual(shape);
+        const values = await found[i]!.data().finally(() => found[i]!.dispose());
+        expect(relErr(values, data), key).toBeLessThan(GRADIENT_LIMITS[name] ?? GRADIENT_LIMIT);
+      }
+      await device.checkGuards();
+      expect(device.memory.live).toBe(0);
+    },
+  );
 });

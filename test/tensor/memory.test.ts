@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import type { View } from "../../src/gpu/kernel.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
-import { inputsFor, ODD } from "./cases.ts";
+import { gradientsOf, inputsFor, ODD } from "./cases.ts";
 import { settings, type Setting } from "./harness.ts";
 
 // What memory held before is nobody's business: ops run in storage full of NaNs give the bits that they give in fresh
@@ -42,6 +42,9 @@ describe.each(await settings())("memory, $name", ({ gpu, elem }) => {
     expect(first.every(Number.isFinite)).toBe(true);
     expect(bits(await read(poisoned(gpu, make)))).toEqual(bits(first));
     expect(bits(await read(make()))).toEqual(bits(first));
+    const gradients = async (found: readonly Tensor[]) => Promise.all(found.map(async (g) => bits(await read(g))));
+    const slopes = () => gradientsOf(gpu, elem, ODD[name]!);
+    expect(await gradients(poisoned(gpu, slopes))).toEqual(await gradients(slopes()));
     await gpu.checkGuards();
     expect(gpu.memory.live).toBe(0);
   });

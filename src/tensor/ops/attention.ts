@@ -4,11 +4,13 @@ import { ranges, rowBands, slice as part } from "../../kernels/bands.ts";
 import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { sameShape, show } from "../../util/shape.ts";
 import { dataOf, floatType, shapeError } from "../check.ts";
+import { recorded } from "../recording.ts";
 import { BYTES, Tensor } from "../tensor.ts";
+import { attentionBackward, type AttentionOperands } from "./attention_backward.ts";
 import { mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { concat } from "./concat.ts";
-import { matmul } from "./linear.ts";
+import { matmul } from "./matmul.ts";
 import { repeat } from "./repeat.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
@@ -56,13 +58,27 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   return q.device.scope(() => {
     const keys = joined(k, more?.k, n);
     const values = joined(v, more?.v, n);
-    if (heads === 1 && headDim > WIDE && !isCausal) return wideHead(q, keys, values, scale);
-    const shape = { elem, heads, headDim, queries, keys: keys.shape[1]!, causal: isCausal, scale };
-    const { limits } = q.device.facts;
-    if (q.view.bytes / n > limits.maxStorageBufferBindingSize && !isCausal) return inBands(q, keys, values, shape);
+    const rule = {
+      inputs: [q, keys, values],
+      save: () => ({ q, k: keys, v: values }),
+      backward: (g: Tensor, saved: AttentionOperands) =>
+        attentionBackward(g, saved, { heads, scale, causal: isCausal }),
+    };
+    const sizes = { elem, heads, headDim, queries, keys: keys.shape[1]!, causal: isCausal, scale };
+    return recorded(q.device, rule, () => attended(q, keys, values, sizes));
+  });
+}
+
+/** Chooses how: by products for a wide head, in bands where a binding cannot hold the queries, else by the kernel. */
+function attended(q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor {
+  const n = q.shape[0]!;
+  const { heads, headDim, causal, scale } = sizes;
+  return q.device.scope(() => {
+    if (heads === 1 && headDim > WIDE && !causal) return wideHead(q, k, v, scale);
+    if (q.view.bytes / n > q.device.facts.limits.maxStorageBufferBindingSize && !causal) return inBands(q, k, v, sizes);
     const y = Tensor.empty(q.device, q.shape, q.dtype);
-    const sharedKeys = keys.shape[0] === 1;
-    attention(q.device, { ...shape, batches: n, q: q.view, k: keys.view, v: values.view, y: y.view, sharedKeys });
+    const sharedKeys = k.shape[0] === 1;
+    attention(q.device, { ...sizes, batches: n, q: q.view, k: k.view, v: v.view, y: y.view, sharedKeys });
     return y;
   });
 }

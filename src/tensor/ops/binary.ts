@@ -2,19 +2,60 @@ import { binaryNumber, binaryStrided, binarySuffix, type BinaryOp } from "../../
 import { ShapeError } from "../../util/errors.ts";
 import { broadcastShape, count, sameShape, show, stridesOf, type Shape } from "../../util/shape.ts";
 import { floatType, sameType } from "../check.ts";
+import { recorded } from "../recording.ts";
 import { Tensor } from "../tensor.ts";
+import { sumTo } from "./sum_dims.ts";
+import { activationBackward } from "./unary.ts";
 
 function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
   if (typeof b === "number") {
     const elem = floatType(op, a);
-    const y = Tensor.empty(a.device, a.shape, a.dtype);
-    binaryNumber(a.device, { op, elem, a: a.view, y: y.view, count: a.size }, b);
-    return y;
+    const rule = {
+      inputs: [a],
+      save: () => ({}),
+      // max and min are clamp's, which has a rule of its own
+      backward: (g: Tensor) => [op === "mul" ? mul(g, b) : op === "div" ? div(g, b) : g],
+    };
+    return recorded(a.device, rule, () => {
+      const y = Tensor.empty(a.device, a.shape, a.dtype);
+      binaryNumber(a.device, { op, elem, a: a.view, y: y.view, count: a.size }, b);
+      return y;
+    });
   }
-  const elem = sameType(op, ["a", "b"], a, b);
+  sameType(op, ["a", "b"], a, b);
   floatType(op, b);
   const shape = broadcastShape(op, a.shape, b.shape);
   if (shape.length > 5) throw new ShapeError(op, `${show(shape)} has more than five dimensions`);
+  const reads = op === "mul" || op === "div";
+  const rule = {
+    inputs: [a, b],
+    save: () => ({ a: reads ? a : undefined, b: reads ? b : undefined }),
+    backward: (g: Tensor, saved: Operands, [needA = false, needB = false]: readonly boolean[]) => [
+      needA ? sumTo(slopeA(op, g, saved), a.shape) : undefined,
+      needB ? sumTo(slopeB(op, g, saved), b.shape) : undefined,
+    ],
+  };
+  return recorded(a.device, rule, () => computed(op, a, b, shape));
+}
+
+type Operands = Readonly<Record<"a" | "b", Tensor | undefined>>;
+
+/** g · ∂(a ∘ b)/∂a. */
+function slopeA(op: BinaryOp, g: Tensor, { b }: Operands): Tensor {
+  if (op === "mul") return mul(g, b!);
+  return op === "div" ? div(g, b!) : g;
+}
+
+/** g · ∂(a ∘ b)/∂b. */
+function slopeB(op: BinaryOp, g: Tensor, { a, b }: Operands): Tensor {
+  if (op === "sub") return mul(g, -1);
+  if (op === "mul") return mul(g, a!);
+  // -a / b², divided twice: b² could overflow
+  return op === "div" ? mul(div(mul(g, div(a!, b!)), b!), -1) : g;
+}
+
+function computed(op: BinaryOp, a: Tensor, b: Tensor, shape: readonly number[]): Tensor {
+  const elem = floatType(op, a);
   const y = Tensor.empty(a.device, shape, a.dtype);
   const call = { op, elem, y: y.view, count: y.size };
   if (isSuffix(b.shape, shape) && sameShape(a.shape, shape))
@@ -60,5 +101,10 @@ export const div = (a: Tensor, b: Tensor | number): Tensor => binary("div", a, b
 
 /** Every element brought into min … max. */
 export function clamp(x: Tensor, min: number, max: number): Tensor {
-  return x.device.scope(() => binary("min", binary("max", x, min), max));
+  const rule = {
+    inputs: [x],
+    save: () => ({ x }),
+    backward: (g: Tensor, { x }: { x: Tensor }) => [activationBackward(g, x, [min, max])],
+  };
+  return recorded(x.device, rule, () => x.device.scope(() => binary("min", binary("max", x, min), max)));
 }

@@ -4,6 +4,7 @@ import { ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
 import { packedSizes } from "../packing.ts";
+import { recorded } from "../recording.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 
 /**
@@ -12,10 +13,18 @@ import { BYTES, Tensor } from "../tensor.ts";
  * @throws ShapeError, DTypeError
  */
 export function packWeight(weight: Tensor): Tensor {
-  const { device, shape } = weight;
+  const { shape } = weight;
   if (weight.packed) throw new ShapeError("packWeight", `weight ${show(shape)} is packed already`);
-  const elem = floatType("packWeight", weight);
+  floatType("packWeight", weight);
   if (shape.length < 2) throw new ShapeError("packWeight", `weight must be [out, in, ...kernel], got ${show(shape)}`);
+  // a packed weight's gradient is in natural order
+  const rule = { inputs: [weight], save: () => ({}), backward: (g: Tensor) => [g] };
+  return recorded(weight.device, rule, () => packed(weight));
+}
+
+function packed(weight: Tensor): Tensor {
+  const { device, shape } = weight;
+  const elem = floatType("packWeight", weight);
   const { taps, inputs, outputs, inputs4, outputs4 } = packedSizes(shape);
   const y = Tensor.emptyPacked(device, shape, elem, taps * inputs4 * outputs4 * BYTES[elem]);
   const rowBytes = inputs * taps * BYTES[elem];

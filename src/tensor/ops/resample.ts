@@ -1,7 +1,9 @@
-import { resample } from "../../kernels/resample.ts";
+import { resample, type ResampleCall } from "../../kernels/resample.ts";
+import { resampleBackward } from "../../kernels/resample_backward.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
+import { recorded } from "../recording.ts";
 import { Tensor } from "../tensor.ts";
 
 type Pair = readonly [y: number, x: number];
@@ -36,21 +38,28 @@ export function interpolate(
     if (mode === "bilinear" && alignCorners) return output[i] > 1 ? (input[i] - 1) / (output[i] - 1) : 0;
     return factor ? 1 / factor[i] : input[i] / output[i];
   };
-  const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
   const scale: Pair = [ratio(0), ratio(1)];
-  resample(x.device, {
-    mode,
-    elem,
-    x: x.view,
-    y: y.view,
-    images,
-    input,
-    output,
-    channels,
-    alignCorners,
-    scale,
+  return resampled(x, { mode, elem, images, input, output, channels, alignCorners, scale });
+}
+
+/** Forward and backward of resizing and pooling. Only maxima read x again. */
+function resampled(x: Tensor, sizes: Omit<ResampleCall, "x" | "y">): Tensor {
+  const { mode, images, output, channels } = sizes;
+  const { device, shape, dtype } = x;
+  const rule = {
+    inputs: [x],
+    save: () => ({ x: mode === "max" ? x : undefined }),
+    backward: (g: Tensor, saved: { x: Tensor | undefined }) => {
+      const gx = Tensor.empty(device, shape, dtype);
+      resampleBackward(device, { ...sizes, x: saved.x?.view, g: g.view, gx: gx.view });
+      return [gx];
+    },
+  };
+  return recorded(device, rule, () => {
+    const y = Tensor.empty(device, [images, ...output, channels], dtype);
+    resample(device, { ...sizes, x: x.view, y: y.view });
+    return y;
   });
-  return y;
 }
 
 export interface PoolOptions {
@@ -80,21 +89,7 @@ function pool(op: "maxPool2d" | "avgPool2d", mode: "max" | "average") {
     const output: Pair = [size(0), size(1)];
     if (!(output[0] > 0 && output[1] > 0) || pad[0] * 2 > kernel[0] || pad[1] * 2 > kernel[1])
       throw new ShapeError(op, `kernel ${show(kernel)} with padding ${show(pad)} on ${show(x.shape)}`);
-    const y = Tensor.empty(x.device, [images, ...output, channels], x.dtype);
-    resample(x.device, {
-      mode,
-      elem,
-      x: x.view,
-      y: y.view,
-      images,
-      input,
-      output,
-      channels,
-      kernel,
-      stride: step,
-      pad,
-    });
-    return y;
+    return resampled(x, { mode, elem, images, input, output, channels, kernel, stride: step, pad });
   };
 }
 

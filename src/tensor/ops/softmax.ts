@@ -1,5 +1,7 @@
 import { softmax as kernel } from "../../kernels/rows.ts";
+import { softmaxBackward } from "../../kernels/rows_backward.ts";
 import { floatType } from "../check.ts";
+import { recorded } from "../recording.ts";
 import { Tensor } from "../tensor.ts";
 import { cropChannels, padChannels } from "./pad.ts";
 
@@ -7,10 +9,25 @@ import { cropChannels, padChannels } from "./pad.ts";
 export function softmax(x: Tensor): Tensor {
   const elem = floatType("softmax", x);
   const length = x.shape.at(-1)!;
-  return x.device.scope(() => {
-    const padded = padChannels(x, Math.ceil(length / 4) * 4);
-    const y = Tensor.empty(x.device, padded.shape, x.dtype);
-    kernel(x.device, { x: padded.view, y: y.view, rows: x.size / length, length, elem });
-    return cropChannels(y, length);
-  });
+  const rows = x.size / length;
+  const rule = {
+    inputs: [x],
+    save: (y: Tensor) => ({ y }),
+    backward: (g: Tensor, { y }: { y: Tensor }) => {
+      const [own, of] = [padChannels(y, up4(length)), padChannels(g, up4(length))];
+      const gx = Tensor.empty(y.device, own.shape, y.dtype);
+      softmaxBackward(y.device, { y: own.view, g: of.view, gx: gx.view, rows, length: up4(length), elem });
+      return [cropChannels(gx, length)];
+    },
+  };
+  return recorded(x.device, rule, () =>
+    x.device.scope(() => {
+      const padded = padChannels(x, up4(length));
+      const y = Tensor.empty(x.device, padded.shape, x.dtype);
+      kernel(x.device, { x: padded.view, y: y.view, rows, length, elem });
+      return cropChannels(y, length);
+    }),
+  );
 }
+
+const up4 = (n: number) => Math.ceil(n / 4) * 4;

@@ -1,15 +1,33 @@
 import { unary as kernel } from "../../kernels/unary.ts";
+import { unaryBackward } from "../../kernels/unary_backward.ts";
 import type { Activation } from "../../kernels/activation.ts";
-import { Tensor } from "../tensor.ts";
 import { floatType } from "../check.ts";
+import { recorded } from "../recording.ts";
+import { Tensor } from "../tensor.ts";
 
 function activation(op: Activation) {
   return (x: Tensor): Tensor => {
     const elem = floatType(op, x);
-    const y = Tensor.empty(x.device, x.shape, x.dtype);
-    kernel(x.device, x.view, y.view, x.size, elem, op);
-    return y;
+    const rule = {
+      inputs: [x],
+      save: () => ({ x }),
+      backward: (g: Tensor, { x }: { x: Tensor }) => [activationBackward(g, x, op)],
+    };
+    return recorded(x.device, rule, () => {
+      const y = Tensor.empty(x.device, x.shape, x.dtype);
+      kernel(x.device, x.view, y.view, x.size, elem, op);
+      return y;
+    });
   };
+}
+
+/** g · the activation's slope at x, or clamp's between two bounds. Unrecorded. */
+export function activationBackward(g: Tensor, x: Tensor, by: Activation | readonly [number, number]): Tensor {
+  if (by === "none") return g;
+  const gx = Tensor.empty(x.device, x.shape, x.dtype);
+  const elem = floatType("backward", x);
+  unaryBackward(x.device, { x: x.view, g: g.view, gx: gx.view, count: x.size, elem }, by);
+  return gx;
 }
 
 /** max(x, 0). */

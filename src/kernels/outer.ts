@@ -1,0 +1,168 @@
+import type { Device } from "../gpu/device.ts";
+import type { DeviceFacts } from "../gpu/facts.ts";
+import { defineKernel, type View } from "../gpu/kernel.ts";
+import type { Spec } from "../gpu/wgsl.ts";
+import { bindRange } from "./bands.ts";
+import type { KernelEntry } from "./entry.ts";
+import { convParams, type ConvGeometry } from "./gemm.ts";
+import gather from "./lib/gather.wgsl";
+import index from "./lib/index.wgsl";
+import bindings from "./lib/outer.wgsl";
+import plainSource from "./outer_plain.wgsl";
+import subgroupSource from "./outer_subgroup.wgsl";
+import { sum } from "./sum.ts";
+
+const shared = { "lib/index.wgsl": index, "lib/outer.wgsl": bindings, "lib/gather.wgsl": gather };
+const params = {
+  rows: "u32",
+  outputs: "u32",
+  o4: "u32",
+  k4: "u32",
+  tiles_o: "u32",
+  tiles_i: "u32",
+  batches: "u32",
+  split_rows: "u32",
+  g_first: "u32",
+  x_first: "u32",
+  y_first: "u32",
+  g_batch: "u32",
+  x_batch: "u32",
+  taps: "u32",
+  kw: "u32",
+  in_h: "u32",
+  in_w: "u32",
+  first_in_y: "i32",
+  out_w: "u32",
+  out_hw: "u32",
+  first_out_y: "u32",
+  stride_y: "u32",
+  stride_x: "u32",
+  pad_y: "u32",
+  pad_x: "u32",
+} as const;
+const bind = { g: "read", x: "read", y: "read_write" } as const;
+
+const subgroup = defineKernel({
+  name: "outer_subgroup",
+  files: { ...shared, "outer_subgroup.wgsl": subgroupSource },
+  spec: { elem: "f32", LANES: 8, CONV: false },
+  params,
+  bind,
+});
+const plain = defineKernel({
+  name: "outer_plain",
+  files: { ...shared, "outer_plain.wgsl": plainSource },
+  spec: { elem: "f32", CONV: false },
+  params,
+  bind,
+});
+
+const specs = ["f32", "f16"].flatMap((elem) => [false, true].map((CONV) => ({ elem, CONV })));
+
+export const outerEntries: readonly KernelEntry[] = [
+  {
+    kernel: subgroup,
+    needs: ["subgroups"],
+    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].map((LANES) => ({ ...spec, LANES }))),
+  },
+  { kernel: plain, specs },
+];
+
+const TILE_O4 = 4;
+
+export interface OuterPlan {
+  readonly variant: "subgroup" | "plain";
+  /** Columns of a tile, in vectors. */
+  readonly columns4: number;
+  /** Rows that one workgroup adds up. */
+  readonly splitRows: number;
+  readonly spec: Spec;
+}
+
+/**
+ * Chooses the kernel, and how many rows go into one sum: long sums are split where tiles alone are too few to keep
+ * the device busy, and where they are so long that rounding tells. A pure function; `forced` overrides it for tests.
+ */
+export function planOuter(
+  facts: DeviceFacts,
+  { rows, o4, k4, taps }: { rows: number; o4: number; k4: number; taps: number },
+  forced?: string,
+): OuterPlan {
+  const lanes = facts.subgroupSize;
+  const bySubgroup = lanes !== undefined && (forced ?? "subgroup") === "subgroup";
+  const columns4 = bySubgroup ? lanes : 16;
+  const tiles = Math.ceil(o4 / TILE_O4) * Math.ceil(k4 / columns4) * taps;
+  const wanted = Math.ceil((facts.isSoftware ? 16 : 1024) / tiles);
+  const splitRows = Math.min(2048, Math.max(256, Math.ceil(rows / wanted / 64) * 64));
+  return { variant: bySubgroup ? "subgroup" : "plain", columns4, splitRows, spec: bySubgroup ? { LANES: lanes } : {} };
+}
+
+/** Some of the rows, as one binding holds them. */
+export interface OuterPart {
+  readonly g: View;
+  readonly x: View;
+  /** Rows of one batch. */
+  readonly rows: number;
+  /** Vectors between the start of a binding and the operand. */
+  readonly first: { readonly g: number; readonly x: number };
+  readonly conv?: ConvGeometry;
+  /** Vectors from one batch (of a convolution: one image) of x to the next. */
+  readonly xBatch?: number;
+  readonly gBatch?: number;
+}
+
+export interface OuterCall {
+  readonly elem: "f32" | "f16";
+  readonly batches: number;
+  /** Columns of g that count; its rows are padded to vectors. */
+  readonly outputs: number;
+  /** Vectors of a row of x. */
+  readonly k4: number;
+  readonly taps: number;
+  readonly parts: readonly OuterPart[];
+  /** f32 [batches][taps][outputs][4 · k4]. */
+  readonly y: View;
+}
+
+/** Records y[o, i] = Σ g[row, o] · x[row, i] for each tap of each batch. */
+export function outer(device: Device, { elem, batches, outputs, k4, taps, parts, y }: OuterCall): void {
+  const { limits } = device.facts;
+  const o4 = Math.ceil(outputs / 4);
+  const most = Math.max(...parts.map((part) => part.rows));
+  const plan = planOuter(device.facts, { rows: most, o4, k4, taps }, device.variants["outer"]);
+  const splitsOf = (part: OuterPart) => Math.ceil(part.rows / plan.splitRows);
+  const splits = parts.reduce((total, part) => total + splitsOf(part), 0);
+  const size = batches * taps * outputs * k4 * 16;
+  const sums = splits === 1 ? y : device.alloc(splits * size);
+  const [tilesO, tilesI] = [Math.ceil(o4 / TILE_O4), Math.ceil(k4 / plan.columns4)];
+  let split = 0;
+  for (const part of parts) {
+    const own = splitsOf(part);
+    const to = bindRange(limits, sums, split * size, own * size);
+    device.run(plan.variant === "subgroup" ? subgroup : plain, {
+      spec: { ...plan.spec, elem, CONV: part.conv !== undefined },
+      params: {
+        rows: part.rows,
+        outputs,
+        o4,
+        k4,
+        tiles_o: tilesO,
+        tiles_i: tilesI,
+        batches,
+        split_rows: plan.splitRows,
+        g_first: part.first.g,
+        x_first: part.first.x,
+        y_first: to.skip / 16,
+        g_batch: part.gBatch ?? 0,
+        x_batch: part.xBatch ?? 0,
+        ...convParams(part.conv),
+      },
+      bind: { g: part.g, x: part.x, y: to.view },
+      groups: tilesO * tilesI * taps * batches * own,
+    });
+    split += own;
+  }
+  if (splits === 1) return;
+  sum(device, { x: sums, y, from: "f32", to: "f32", sizes: [1, splits, size / 4] });
+  device.release(sums);
+}
