@@ -19,24 +19,43 @@ const MOST = 128;
  * Local maxima above 0.1 of a joint's smoothed heat map, row by row from the top.
  * @param map the joint's heat, enlarged to the picture's size where it is asked for, made from `source`
  * @param merge one peak for a plateau or a summit with ripples, instead of one for each ripple and each pixel of a plateau
+ * @param scratch room that is used from joint to joint
  */
-export function findPeaks(source: Plane, map: Enlarged, merge: boolean): Peak[] {
+export function findPeaks(source: Plane, map: Enlarged, merge: boolean, scratch = scratchFor(map)): Peak[] {
   const { width, height } = map;
   const reach = gaussianRadius(SIGMA);
-  const exact = { width, height, data: new Float32Array(width * height) };
-  const smooth = { width, height, data: new Float64Array(width * height) };
+  const exact = { width, height, data: scratch.exact };
+  const smooth = { width, height, data: scratch.smooth };
+  const written: Window[] = [];
   const found: number[] = [];
   for (const possible of apart(activeWindows(source, map), reach, map)) {
     map.render(grow(possible, 2 * reach + 1, map), exact.data);
     const active = highWindow(exact, possible); // a mean is above the threshold only within reach of a pixel that is
     if (!active) continue;
-    gaussianFilter(exact, SIGMA, grow(active, reach + 1, map), smooth.data);
+    const window = grow(active, reach + 1, map);
+    gaussianFilter(exact, SIGMA, window, smooth.data);
+    written.push(window);
     for (const at of maxima(smooth, grow(active, reach, map))) found.push(at); // too many to spread on a flat map
   }
   found.sort((a, b) => a - b);
   const kept = merge ? summits(found, smooth) : found;
+  for (const { left, top, right, bottom } of written)
+    for (let y = top; y < bottom; y++) smooth.data.fill(0, y * width + left, y * width + right);
   return highest(kept.map((at) => ({ x: at % width, y: Math.floor(at / width), score: exact.data[at]! })));
 }
+
+/** Two planes of a picture's size: to allocate them for each joint takes as long as to find its peaks. */
+export interface Scratch {
+  /** Of the map where it was looked at; anything elsewhere. */
+  readonly exact: Float32Array;
+  /** Zeros between two calls. */
+  readonly smooth: Float64Array;
+}
+
+export const scratchFor = ({ width, height }: { readonly width: number; readonly height: number }): Scratch => ({
+  exact: new Float32Array(width * height),
+  smooth: new Float64Array(width * height),
+});
 
 /** Pixels of a window above the threshold that none of their four neighbours tops; outside the picture is 0. */
 function maxima({ width, height, data }: Plane, window: Window): number[] {

@@ -1,7 +1,7 @@
 import { NonFiniteError, NoPersonError, ShapeError } from "../util/errors.ts";
 import { Enlarged, lanczosLattice, resizeArea, type Plane } from "./filters.ts";
 import type { RgbImage } from "./image.ts";
-import { findPeaks } from "./peaks.ts";
+import { findPeaks, scratchFor } from "./peaks.ts";
 import { assemblePeople, JOINTS, type Candidate, type Figure } from "./people.ts";
 
 /** A joint in pixels of 384x512; a missing one lies at (0, 0). */
@@ -92,8 +92,9 @@ export function decodePose({ paf, heat }: PoseMaps, { compat = false }: PoseOpti
   const maps = { paf: planes("paf", paf, FIELDS), heat: planes("heat", heat, HEATS) };
   const lattice = lanczosLattice(INNER, { width: POSE_WIDTH, height: POSE_HEIGHT });
   const candidates: Candidate[] = [];
+  const scratch = scratchFor({ width: POSE_WIDTH, height: POSE_HEIGHT });
   for (const [joint, plane] of maps.heat.slice(0, JOINTS).entries()) {
-    const peaks = findPeaks(plane, new Enlarged(plane, lattice), !compat);
+    const peaks = findPeaks(plane, new Enlarged(plane, lattice), !compat, scratch);
     for (const peak of peaks) candidates.push({ ...peak, joint });
   }
   const fields = maps.paf.map((plane) => new Enlarged(plane, lattice));
