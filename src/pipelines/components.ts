@@ -14,17 +14,21 @@ import { InputError } from "../util/errors.ts";
 export const MODELS = ["hd", "dc"] as const;
 export type TryOnModel = (typeof MODELS)[number];
 
-/** Everything a try-on needs, loaded. */
-export interface TryOnComponents {
+/** What turns pictures and texts into what the UNets read, and back. */
+export interface TryOnEncoders {
   readonly vae: AutoencoderKL;
   readonly textEncoder: CLIPTextModel;
   readonly imageEncoder: CLIPVisionModelWithProjection;
   readonly tokenizer: Tokenizer;
-  readonly garmentUnet: UNet2DConditionModel;
-  readonly tryOnUnet: UNet2DConditionModel;
   /** scheduler_config.json and preprocessor_config.json as they stand. */
   readonly scheduler: Record<string, unknown>;
   readonly preprocessor: Record<string, unknown>;
+}
+
+/** Everything a try-on needs, loaded. */
+export interface TryOnComponents extends TryOnEncoders {
+  readonly garmentUnet: UNet2DConditionModel;
+  readonly tryOnUnet: UNet2DConditionModel;
 }
 
 export interface LoadOptions {
@@ -48,60 +52,75 @@ async function checkLayout(folder: Folder, unets: string): Promise<void> {
 
 /** Loads a try-on's models from a folder in the published layout. On failure what was loaded is freed. */
 export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
-  const { model, dtype, signal, onProgress } = options;
-  const unets = `ootd/ootd_${model}/checkpoint-36000`;
+  const unets = `ootd/ootd_${options.model}/checkpoint-36000`;
   await checkLayout(folder, unets);
+  return loading(device, folder, options, 5, async (load) => ({
+    ...(await encoders(folder, load)),
+    garmentUnet: await unet(folder, `${unets}/unet_garm`, 4, load),
+    tryOnUnet: await unet(folder, `${unets}/unet_vton`, 8, load),
+  }));
+}
+
+/** The same without the UNets. */
+export const loadEncoders = (
+  device: Device,
+  folder: Folder,
+  options: Omit<LoadOptions, "model">,
+): Promise<TryOnEncoders> => loading(device, folder, options, 3, (load) => encoders(folder, load));
+
+/** Fills one module from the files that begin with `base`. */
+type Load = <M extends Module>(module: M, base: string, ignore?: (key: string) => boolean) => Promise<M>;
+
+/** Runs `work` with a loader that counts, and frees what was loaded when it fails. */
+async function loading<T>(
+  device: Device,
+  folder: Folder,
+  { dtype, signal, onProgress }: Omit<LoadOptions, "model">,
+  total: number,
+  work: (load: Load) => Promise<T>,
+): Promise<T> {
   const loaded: Module[] = [];
   let done = 0;
-  const load = async <M extends Module>(module: M, base: string, ignore?: (key: string) => boolean): Promise<M> => {
+  const load: Load = async (module, base, ignore) => {
     signal?.throwIfAborted();
     loaded.push(module);
     const source = await openCheckpoint(folder, base);
     try {
-      await loadModule(device, module, source, {
-        label: base.split("/").at(-2) ?? base,
-        dtype,
-        ...(ignore && { ignore }),
-      });
+      const label = base.split("/").at(-2) ?? base;
+      await loadModule(device, module, source, { label, dtype, ...(ignore && { ignore }) });
     } finally {
       await source.close();
     }
-    onProgress?.(++done, 5);
+    onProgress?.(++done, total);
     return module;
   };
   try {
-    const unet = async (name: string, channels: number) => {
-      const network = new UNet2DConditionModel(await json(folder, `${unets}/${name}/config.json`));
-      const found = network.config.in_channels;
-      if (found !== channels)
-        throw new InputError(
-          folder.name,
-          `${unets}/${name}/config.json has in_channels ${found}, ${channels} are needed`,
-        );
-      return load(network, `${unets}/${name}/diffusion_pytorch_model`);
-    };
-    const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
-    return {
-      scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
-      preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
-      tokenizer: await loadTokenizer(folder, "ootd/tokenizer"),
-      vae: await load(
-        new AutoencoderKL(await json(folder, "ootd/vae/config.json")),
-        "ootd/vae/diffusion_pytorch_model",
-      ),
-      textEncoder: await load(
-        new CLIPTextModel(await json(folder, "ootd/text_encoder/config.json")),
-        "ootd/text_encoder/model",
-        foreignToTower("text"),
-      ),
-      imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
-      garmentUnet: await unet("unet_garm", 4),
-      tryOnUnet: await unet("unet_vton", 8),
-    };
+    return await work(load);
   } catch (error) {
     for (const module of loaded) module.dispose();
     throw error;
   }
+}
+
+async function encoders(folder: Folder, load: Load): Promise<TryOnEncoders> {
+  const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
+  const [vae, text] = [await json(folder, "ootd/vae/config.json"), await json(folder, "ootd/text_encoder/config.json")];
+  return {
+    scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
+    preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
+    tokenizer: await loadTokenizer(folder, "ootd/tokenizer"),
+    vae: await load(new AutoencoderKL(vae), "ootd/vae/diffusion_pytorch_model"),
+    textEncoder: await load(new CLIPTextModel(text), "ootd/text_encoder/model", foreignToTower("text")),
+    imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
+  };
+}
+
+async function unet(folder: Folder, path: string, channels: number, load: Load): Promise<UNet2DConditionModel> {
+  const network = new UNet2DConditionModel(await json(folder, `${path}/config.json`));
+  const found = network.config.in_channels;
+  if (found !== channels)
+    throw new InputError(folder.name, `${path}/config.json has in_channels ${found}, ${channels} are needed`);
+  return load(network, `${path}/diffusion_pytorch_model`);
 }
 
 /** A JSON file of the folder. @throws InputError that names the file when it is missing or is not JSON. */

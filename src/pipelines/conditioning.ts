@@ -7,7 +7,7 @@ import type { Category } from "../vision/agnostic.ts";
 import { clipPreprocess } from "../vision/clip.ts";
 import { toFloat, type RgbImage } from "../vision/image.ts";
 import { Bag } from "./bag.ts";
-import type { TryOnComponents, TryOnModel } from "./components.ts";
+import type { TryOnComponents, TryOnEncoders, TryOnModel } from "./components.ts";
 import type { Trace } from "./trace.ts";
 
 export const CATEGORIES = ["upperbody", "lowerbody", "dress"] as const satisfies readonly Category[];
@@ -23,14 +23,8 @@ export interface GarmentConditioning {
   dispose(): void;
 }
 
-export interface ConditioningInputs {
+export interface ConditioningInputs extends PromptInputs {
   readonly components: TryOnComponents;
-  readonly device: Device;
-  readonly dtype: "f32" | "f16";
-  readonly model: TryOnModel;
-  readonly category: Category;
-  /** Already of the output's size. */
-  readonly garment: RgbImage;
   readonly guided: boolean;
   /** Whether a trace will ask for `shown`. */
   readonly traced: boolean;
@@ -46,7 +40,8 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
   const bag = new Bag(device);
   try {
     const shown = new Map<string, Tensor>();
-    const prompt = encodePrompt(inputs, bag, shown);
+    const { embeds, hidden, prompt } = bag.run(() => encodePrompt(inputs));
+    shown.set("clip.image_embeds", embeds).set("text.last_hidden_state", hidden).set("prompt_embeds", prompt);
     const text = bag.hold(device.scope(() => components.tryOnUnet.encodeText(prompt)));
     const latents = bag.run(() => {
       const image = imageTensor(device, inputs.garment, dtype);
@@ -70,16 +65,31 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
   }
 }
 
-/** hd: the empty text's two tokens, the second replaced by the image embedding. dc: the category's three, the embedding appended. */
-function encodePrompt(
-  { device, components, dtype, model, category, garment }: ConditioningInputs,
-  bag: Bag,
-  shown: Map<string, Tensor>,
-): Tensor {
+/** What the prompt of a garment is made from. */
+export interface PromptInputs {
+  readonly components: TryOnEncoders;
+  readonly device: Device;
+  readonly dtype: "f32" | "f16";
+  readonly model: TryOnModel;
+  readonly category: Category;
+  /** Already of the output's size. */
+  readonly garment: RgbImage;
+}
+
+/**
+ * hd: the empty text's two tokens, the second replaced by the image embedding. dc: the category's three, the embedding
+ * appended. All belong to the caller's scope.
+ */
+export function encodePrompt({ device, components, dtype, model, category, garment }: PromptInputs): {
+  /** [1, c], [1, tokens of the text, c] and [1, tokens, c]. */
+  embeds: Tensor;
+  hidden: Tensor;
+  prompt: Tensor;
+} {
   const length = model === "hd" ? 2 : 3;
   const ids = components.tokenizer.encode(model === "hd" ? "" : category, { maxLength: length, padToMaxLength: true });
   const pixels = clipPreprocess(garment, components.preprocessor);
-  const { embeds, hidden, prompt } = bag.run(() => {
+  return device.scope(() => {
     const input = cast(Tensor.from(device, pixels.data, pixels.shape), dtype);
     const { imageEmbeds } = components.imageEncoder.forward(input);
     const { lastHiddenState } = components.textEncoder.forward(Tensor.from(device, Int32Array.from(ids), [1, length]));
@@ -87,8 +97,6 @@ function encodePrompt(
     const kept = model === "hd" ? slice(lastHiddenState, 1, 0, 1) : lastHiddenState;
     return { embeds: imageEmbeds, hidden: lastHiddenState, prompt: concat([kept, token], 1) };
   });
-  shown.set("clip.image_embeds", embeds).set("text.last_hidden_state", hidden).set("prompt_embeds", prompt);
-  return prompt;
 }
 
 /** A picture as the autoencoder takes it: [1, h, w, 3] in -1…1. */
