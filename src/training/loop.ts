@@ -1,0 +1,100 @@
+import type { Tensor } from "../tensor/tensor.ts";
+import type { OutputFolder } from "../util/host.ts";
+import { epochOrder } from "./batches.ts";
+import { findCheckpoint, restoreCheckpoint, saveCheckpoint, type RunState, type TrainingState } from "./checkpoint.ts";
+import type { LossScalerState } from "./loss_scaler.ts";
+import type { StepReport, Trainer } from "./trainer.ts";
+
+export interface LoopOptions {
+  readonly seed: number;
+  /** Micro-batches of one optimiser step. */
+  readonly gradientAccumulationSteps: number;
+  readonly maxTrainSteps: number;
+  /** A checkpoint every so many steps, and one at the end. */
+  readonly checkpointingSteps: number;
+  /** How many checkpoints are kept. */
+  readonly checkpointsTotalLimit?: number | undefined;
+  readonly validationSteps?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is trained, as the loop sees it. */
+export interface TrainingRun {
+  readonly trainer: Trainer;
+  readonly state: TrainingState;
+  readonly output: OutputFolder;
+  readonly options: LoopOptions;
+  /** Fetches micro-batch `batch`, counted from 0 over the whole training, and returns its forward pass and loss. */
+  readonly prepare: (batch: number) => Promise<() => Tensor>;
+  readonly onStep?: (report: StepReport) => Promise<void> | void;
+  readonly onCheckpoint?: (name: string) => Promise<void> | void;
+  /** Called every `validationSteps` with the step. */
+  readonly validate?: (step: number) => Promise<void>;
+}
+
+/** Fills a run from a checkpoint of its output: a name, or "latest". @returns its name, undefined for none */
+export async function resume({ trainer, state, output }: TrainingRun, wanted: string): Promise<string | undefined> {
+  const name = await findCheckpoint(output, wanted);
+  if (name === undefined) return undefined;
+  const run = (await restoreCheckpoint(output, name, state)) as RunState & { loss_scaler?: LossScalerState };
+  trainer.resumeAt(run.step);
+  if (run.loss_scaler) trainer.scaler.restore(run.loss_scaler);
+  return name;
+}
+
+/**
+ * Trains up to `maxTrainSteps`, from where the trainer stands. What a step sees depends on the seed and the step
+ * alone, so that a run in several stretches gives the same bits as one. An abort is obeyed between steps, after a
+ * checkpoint.
+ */
+export async function runTraining(run: TrainingRun): Promise<void> {
+  const { trainer, options, prepare, onStep, validate } = run;
+  const { gradientAccumulationSteps: parts, maxTrainSteps, checkpointingSteps, validationSteps, signal } = options;
+  let saved = trainer.step;
+  const save = async () => {
+    if (saved === trainer.step) return;
+    saved = trainer.step;
+    const state = { step: trainer.step, seed: options.seed, loss_scaler: trainer.scaler.state };
+    const name = await saveCheckpoint(run.output, run.state, state, options.checkpointsTotalLimit);
+    await run.onCheckpoint?.(name);
+  };
+  while (trainer.step < maxTrainSteps) {
+    if (signal?.aborted) {
+      await save();
+      signal.throwIfAborted();
+    }
+    const losses: (() => Tensor)[] = [];
+    for (let part = 0; part < parts; part++) losses.push(await prepare(trainer.step * parts + part));
+    await onStep?.(await trainer.train(losses));
+    if (trainer.step % checkpointingSteps === 0) await save();
+    if (validationSteps !== undefined && trainer.step % validationSteps === 0) await validate?.(trainer.step);
+  }
+  await save();
+}
+
+/** Which examples a micro-batch holds: every epoch goes through all of them in an order of its own. */
+export class Shuffled {
+  readonly #seed: number;
+  readonly #count: number;
+  readonly #size: number;
+  #epoch = -1;
+  #order: Uint32Array = new Uint32Array();
+
+  /** @param count examples there are @param size examples of a micro-batch */
+  constructor(seed: number, count: number, size: number) {
+    this.#seed = seed;
+    this.#count = count;
+    this.#size = size;
+  }
+
+  /** Indices of micro-batch `batch`, with the epoch of each. */
+  of(batch: number): { readonly index: number; readonly epoch: number }[] {
+    return Array.from({ length: this.#size }, (_, i) => {
+      const at = batch * this.#size + i;
+      const epoch = Math.floor(at / this.#count);
+      if (epoch !== this.#epoch) this.#order = epochOrder(this.#seed, epoch, this.#count);
+      this.#epoch = epoch;
+      return { index: this.#order[at % this.#count]!, epoch };
+    });
+  }
+}

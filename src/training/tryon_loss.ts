@@ -1,0 +1,56 @@
+import { Concat, type Fusion } from "../models/unet/fusion.ts";
+import type { UNet2DConditionModel } from "../models/unet/unet.ts";
+import { cast, concat, mean, mseLoss, mul, sub } from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+
+/** What one micro-batch of a joint training reads. */
+export interface TryOnBatch {
+  /** The person's latents with noise, [n, h, w, c], at `timesteps`. */
+  readonly noisy: Tensor;
+  /** The noise: what the network is to tell, [n, h, w, c]. */
+  readonly noise: Tensor;
+  /** The masked person's latents, the VAE's unscaled mode, [n, h, w, c]. */
+  readonly masked: Tensor;
+  /** The garment's latents, the VAE's unscaled mode; zero where outfitting dropout left them out. */
+  readonly garment: Tensor;
+  /** The conditioning's tokens, [n, t, cross_attention_dim]. */
+  readonly promptEmbeds: Tensor;
+  /** One training timestep for each of the n. */
+  readonly timesteps: readonly number[];
+  /** Weight of each sample in the loss; none: 1. */
+  readonly weights?: readonly number[] | undefined;
+}
+
+export interface TryOnNetworks {
+  readonly garmentUnet: UNet2DConditionModel;
+  readonly tryOnUnet: UNet2DConditionModel;
+}
+
+/** Makes the strategy that fuses the garment's tokens into the try-on UNet. */
+export type FusionFactory = (garment: readonly Tensor[]) => Fusion & { dispose(): void };
+
+const concatenate: FusionFactory = (garment) => new Concat(garment);
+
+/** The noise that both UNets together see in a batch, [n, h, w, c] (arXiv 2403.01779, section 3). */
+export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, fusionOf = concatenate): Tensor {
+  const { garmentUnet, tryOnUnet } = networks;
+  const { dtype } = tryOnUnet;
+  const prompt = cast(batch.promptEmbeds, dtype);
+  const garmentTime = garmentUnet.encodeTime([0]).at(0);
+  const tokens = garmentUnet.features(cast(batch.garment, dtype), garmentTime, garmentUnet.encodeText(prompt));
+  const fusion = fusionOf(tokens);
+  const input = cast(concat([batch.noisy, batch.masked], 3), dtype);
+  const time = tryOnUnet.encodeTime(batch.timesteps).perSample();
+  const predicted = tryOnUnet.forward(input, time, tryOnUnet.encodeText(prompt), { fusion });
+  fusion.dispose();
+  return cast(predicted, "f32");
+}
+
+/** Mean squared error of the predicted noise, one number; with weights, each sample's own mean counts by its weight. */
+export function tryOnLoss(networks: TryOnNetworks, batch: TryOnBatch, fusionOf?: FusionFactory): Tensor {
+  const predicted = predictNoise(networks, batch, fusionOf);
+  if (!batch.weights) return mseLoss(predicted, batch.noise);
+  const difference = sub(predicted, batch.noise);
+  const each = mean(mul(difference, difference), { dims: [1, 2, 3] });
+  return mean(mul(each, Tensor.from(predicted.device, batch.weights, [batch.weights.length])));
+}
