@@ -17,8 +17,13 @@ struct Params {
   in_w: u32,
   out_h: u32,
   out_w: u32,
-  x_first: u32, // item at which each map begins inside its binding
+  band_h: u32, // rows of one image in this dispatch
+  first_y: u32, // the first of them
+  x_first: u32, // item at which each map, or the band's first row of it, begins inside its binding
   g_first: u32,
+  gx_first: u32,
+  x_row: u32, // image row at which x_first and g_first lie
+  g_row: u32,
   scale_y: f32, // resizing: input pixels to one output pixel
   scale_x: f32,
   kernel_y: u32, // pooling
@@ -42,8 +47,10 @@ fn readers(i: u32, in: u32, out: u32, scale: f32, kernel: u32, stride: u32, pad:
   }
   if (scale <= 0.0) { return vec2u(0u, out); }
   // one more on either side: places are computed in float32; at the edges outputs beyond the input pile up
-  let low = floor((f32(i) - 1.0) / scale) - 2.0;
-  let high = ceil((f32(i) + 2.0) / scale) + 2.0;
+  let centre = select(0.0, 0.5, MODE == 1u && !ALIGN_CORNERS);
+  let reach = select(0.0, 1.0, MODE == 1u);
+  let low = floor((f32(i) - reach + centre) / scale - centre) - 1.0;
+  let high = ceil((f32(i) + 1.0 + centre) / scale - centre) + 2.0;
   let first = select(u32(max(low, 0.0)), 0u, i == 0u);
   return vec2u(first, select(min(u32(high), out), out, i + 1u == in));
 }
@@ -57,6 +64,10 @@ fn share(i: u32, o: u32, in: u32, scale: f32) -> f32 {
   return select(0.0, 1.0 - f, low == i) + select(0.0, f, min(low + 1u, in - 1u) == i);
 }
 
+fn x_at(image: u32, iy: u32, ix: u32, c: u32) -> wide_t {
+  return wide_t(x[p.x_first + ((image * p.in_h + iy - p.x_row) * p.in_w + ix) * p.row + c]);
+}
+
 // 1 where x's item at a place is the first largest under the window of an output place, else 0.
 fn largest(own: wide_t, place: vec2u, image: u32, out: vec2u, c: u32) -> wide_t {
   var won = wide_t(1.0);
@@ -65,7 +76,7 @@ fn largest(own: wide_t, place: vec2u, image: u32, out: vec2u, c: u32) -> wide_t 
       let iy = out.y * p.stride_y + ky - p.pad_y; // above or left of the image this wraps to something huge
       let ix = out.x * p.stride_x + kx - p.pad_x;
       if (iy < p.in_h && ix < p.in_w) {
-        let v = wide_t(x[p.x_first + ((image * p.in_h + iy) * p.in_w + ix) * p.row + c]);
+        let v = x_at(image, iy, ix, c);
         let before = iy < place.y || (iy == place.y && ix < place.x);
         if (before) { won = select(won, wide_t(), v >= own); } else { won = select(won, wide_t(), v > own); }
       }
@@ -85,16 +96,16 @@ fn main(
   let pixel = item / p.row;
   let c = item - pixel * p.row;
   let line = pixel / p.in_w;
-  let image = line / p.in_h;
-  let place = vec2u(pixel - line * p.in_w, line - image * p.in_h);
+  let image = line / p.band_h;
+  let place = vec2u(pixel - line * p.in_w, line - image * p.band_h + p.first_y);
   var own = wide_t();
-  if (MODE == 2u) { own = wide_t(x[p.x_first + item]); }
+  if (MODE == 2u) { own = x_at(image, place.y, place.x, c); }
   let rows = readers(place.y, p.in_h, p.out_h, p.scale_y, p.kernel_y, p.stride_y, p.pad_y);
   let columns = readers(place.x, p.in_w, p.out_w, p.scale_x, p.kernel_x, p.stride_x, p.pad_x);
   var sum = wide_t();
   for (var oy = rows.x; oy < rows.y; oy++) {
     for (var ox = columns.x; ox < columns.y; ox++) {
-      let v = wide_t(g[p.g_first + ((image * p.out_h + oy) * p.out_w + ox) * p.row + c]);
+      let v = wide_t(g[p.g_first + ((image * p.out_h + oy - p.g_row) * p.out_w + ox) * p.row + c]);
       if (MODE == 2u) {
         sum += v * largest(own, place, image, vec2u(ox, oy), c);
       } else if (MODE == 3u) {
@@ -105,5 +116,5 @@ fn main(
     }
   }
   if (MODE == 3u) { sum /= f32(p.kernel_y * p.kernel_x); }
-  gx[p.x_first + item] = item_t(sum);
+  gx[p.gx_first + item] = item_t(sum);
 }

@@ -1,5 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
+import { rowBands, slice } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import index from "./lib/index.wgsl";
 import source from "./scatter.wgsl";
@@ -10,7 +11,7 @@ const kernel = defineKernel({
   name: "scatter",
   files: { "lib/index.wgsl": index, "scatter.wgsl": source },
   spec: { item_t: "vec4<f32>", wide_t: "vec4<f32>", WG },
-  params: { items: "u32", count: "u32", row: "u32", rows: "u32" },
+  params: { items: "u32", count: "u32", row: "u32", first_row: "u32", rows: "u32" },
   bind: { ids: "read", g: "read", y: "read_write" },
 });
 
@@ -34,14 +35,19 @@ export interface ScatterCall {
   readonly elem: "f32" | "f16";
 }
 
-/** Records y[ids[j]] = Σ g[j]: each id's rows are added up by one thread, in order. */
+/**
+ * Records y[ids[j]] = Σ g[j]: each id's rows are added up by one thread, in order. The table may be larger than a
+ * binding; g, as long as what was looked up, may not.
+ */
 export function scatter(device: Device, { ids, g, y, count, rows, channels, elem }: ScatterCall): void {
   const vector = channels % 4 === 0;
   const row = vector ? channels / 4 : channels;
-  device.run(kernel, {
-    spec: types(elem, vector),
-    params: { items: count * row, count, row, rows },
-    bind: { ids, g, y },
-    groups: Math.ceil((count * row) / WG),
-  });
+  const bytes = channels * (elem === "f16" ? 2 : 4);
+  for (const { start, length } of rowBands(device.facts.limits, rows, bytes))
+    device.run(kernel, {
+      spec: types(elem, vector),
+      params: { items: count * row, count, row, first_row: start, rows: length },
+      bind: { ids, g, y: slice(y, start * bytes, length * bytes) },
+      groups: Math.ceil((count * row) / WG),
+    });
 }

@@ -13,7 +13,8 @@ struct Params {
   items: u32,
   count: u32, // ids
   row: u32, // items of a row
-  rows: u32, // of the table; ids beyond them have no gradient
+  first_row: u32, // of the table at which y's binding begins
+  rows: u32, // in the binding; ids beside them are another band's, or nobody's
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -32,7 +33,7 @@ fn main(
   let j = i / p.row;
   let column = i - j * p.row;
   let id = ids[j];
-  if (id >= p.rows) { return; }
+  if (id < p.first_row || id >= p.first_row + p.rows) { return; }
   for (var before = 0u; before < j; before++) {
     if (ids[before] == id) { return; }
   }
@@ -40,5 +41,5 @@ fn main(
   for (var own = j; own < p.count; own++) {
     if (ids[own] == id) { sum += wide_t(g[own * p.row + column]); }
   }
-  y[id * p.row + column] = item_t(sum);
+  y[(id - p.first_row) * p.row + column] = item_t(sum);
 }

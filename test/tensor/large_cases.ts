@@ -118,6 +118,13 @@ export const LARGE: Readonly<Record<string, (i: Inputs) => Tensor>> = {
   "nearest resizing by 0.08": ({ tensor }) => ops.interpolate(tensor(1, [1, 409, 30, 4]), { scaleFactor: 0.08 }),
   "bilinear shrinking": ({ tensor }) =>
     ops.interpolate(tensor(1, [1, 400, 30, 4]), { size: [30, 40], mode: "bilinear" }),
+  "nearest resizing of narrow maps": ({ tensor }) => ops.interpolate(tensor(1, [2, 180, 9, 8]), { scaleFactor: 2 }),
+  "nearest resizing of narrow maps by 0.37": ({ tensor }) =>
+    ops.interpolate(tensor(1, [2, 480, 9, 5]), { scaleFactor: 0.37 }),
+  "bilinear resizing of narrow maps": ({ tensor }) =>
+    ops.interpolate(tensor(1, [2, 200, 9, 8]), { size: [431, 11], mode: "bilinear" }),
+  "bilinear resizing of narrow maps, aligned corners": ({ tensor }) =>
+    ops.interpolate(tensor(1, [1, 500, 9, 8]), { size: [331, 11], mode: "bilinear", alignCorners: true }),
   maxPool2d: ({ tensor }) => ops.maxPool2d(tensor(1, [2, 121, 33, 5]), { kernelSize: 3, stride: 2, padding: 1 }),
   avgPool2d: ({ tensor }) => ops.avgPool2d(tensor(1, [1, 121, 33, 8]), { kernelSize: 5, stride: 1, padding: 2 }),
 };
