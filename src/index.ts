@@ -42,3 +42,6 @@ export { psnr, ssim, SSIM, type SsimDefinition } from "./evaluation/similarity.t
 export { InceptionV3 } from "./models/inception/inception.ts";
 export { Lpips } from "./models/lpips/lpips.ts";
 export { LPIPS_NETS, type LpipsNet } from "./models/lpips/trunk.ts";
+export { epochOrder, prefetch, type TryOnDataset, type TryOnSample } from "./training/data/dataset.ts";
+export { drawnDataset, sleeveOf, type DrawnOptions } from "./training/data/drawn.ts";
+export { augmented, type AugmentOptions } from "./training/data/augment.ts";
