@@ -298,7 +298,9 @@ function reduce(m: Machine): void {
   const callee = m.pop();
   if (!(args instanceof PyTuple)) throw new PickleFault(`a call without arguments at ${m.at}`);
   m.spend(96);
-  m.push(m.host.call(callee, args.items));
+  const result = m.host.call(callee, args.items);
+  if (result instanceof PyDict) m.spend(16 * result.keys.length); // the same list may be passed again and again
+  m.push(result);
 }
 
 /** Attributes of a state dict (`_metadata`: versions of its modules) are dropped; nothing else may have any. */

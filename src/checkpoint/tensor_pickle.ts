@@ -5,6 +5,7 @@ import {
   HostValue,
   PickleFault,
   PyDict,
+  PyList,
   PyTuple,
   type PickleHost,
   type PyValue,
@@ -169,10 +170,19 @@ function torchSize([items]: readonly PyValue[]): PyValue {
   return items;
 }
 
-/** Called empty and filled afterwards; Python 2 passes a list of pairs, which no state dict of today needs. */
+/** Called empty and filled afterwards; by Python 2, whose files are still published, with a list of pairs. */
 function orderedDict(args: readonly PyValue[]): PyValue {
-  if (args.length) throw new PickleFault("an OrderedDict built from arguments");
-  return new PyDict();
+  const dict = new PyDict();
+  if (args.length === 0) return dict;
+  const [pairs] = args;
+  if (args.length > 1 || !(pairs instanceof PyList)) throw new PickleFault("an OrderedDict of no list of pairs");
+  for (const pair of pairs.items) {
+    const items = pair instanceof PyList || pair instanceof PyTuple ? pair.items : [];
+    if (items.length !== 2) throw new PickleFault(`an OrderedDict with ${describe(pair)} instead of a pair`);
+    dict.keys.push(items[0]!);
+    dict.values.push(items[1]!);
+  }
+  return dict;
 }
 
 /**

@@ -8,6 +8,7 @@ import { inceptionFeatures, loadInception, loadLpips, lpipsDistance } from "../e
 import { byKey, keyOf, ORDERS, PROTOCOLS, type ProtocolName } from "../evaluation/protocols.ts";
 import { reportHtml, select, type Thumbnails } from "../evaluation/report.ts";
 import type { Device } from "../gpu/device.ts";
+import { LPIPS_NETS, type LpipsNet } from "../models/lpips/trunk.ts";
 import { fileSource, reasonOf } from "../node/files.ts";
 import { encodeJpeg, readImage, readText } from "../node/images.ts";
 import { packageInfo } from "../node/package.ts";
@@ -32,6 +33,7 @@ const EvaluateOptions = z
     protocol: oneOf(Object.keys(PROTOCOLS) as [ProtocolName, ...ProtocolName[]]),
     order: oneOf(ORDERS),
     lpips: file.optional(),
+    lpipsNet: oneOf(LPIPS_NETS).optional(),
     lpipsWeights: file.optional(),
     inception: file.optional(),
     out: file,
@@ -99,23 +101,25 @@ async function measure(
 
 const line = ({ file, why }: Evaluation["skipped"][number]) => (why.includes(file) ? why : `${file} ${why}`);
 
+const netOf = ({ lpipsNet, protocol }: EvaluateOptions): LpipsNet => lpipsNet ?? PROTOCOLS[protocol].lpips;
+
 /** The networks that the order asks for; a device is needed for them alone. */
 async function openNetworks(options: EvaluateOptions): Promise<Pick<EvaluationInputs, "lpips" | "inception">> {
-  const { lpips, compares, distributions } = { ...PROTOCOLS[options.protocol] };
+  const { compares, distributions } = PROTOCOLS[options.protocol];
   const asks = (orders: readonly string[], option: "lpips" | "inception") => {
     if (options[option] === undefined || orders.includes(options.order)) return options[option];
     say(`toile: note: --${option} is not used: ${options.protocol} does not ask for it when ${options.order}`);
     return undefined;
   };
   const [trunk, inception] = [asks(compares, "lpips"), asks(distributions, "inception")];
-  const weights = options.lpipsWeights;
+  const [net, weights] = [netOf(options), options.lpipsWeights];
   let opened: Promise<Device> | undefined;
   const device = () => (opened ??= adapterDevice());
   const found: { -readonly [name in "lpips" | "inception"]?: EvaluationInputs[name] } = {};
   if (trunk !== undefined && weights !== undefined) {
-    const id = `${lpips} ${await sha256(trunk)} ${await sha256(weights)}`;
+    const id = `${net} ${await sha256(trunk)} ${await sha256(weights)}`;
     const [gpu, files] = [await device(), { trunk: await fileSource(trunk), weights: await fileSource(weights) }];
-    const model = await loadLpips(gpu, lpips, files);
+    const model = await loadLpips(gpu, net, files);
     found.lpips = { id, measure: (a, b) => lpipsDistance(gpu, model, a, b) };
   }
   if (inception !== undefined) {
@@ -156,7 +160,10 @@ async function factsOf(options: EvaluateOptions, generated: readonly PictureFile
   const given = Object.entries({ "LPIPS network": lpips, "LPIPS weights": lpipsWeights, Inception: inception });
   const weights = given.flatMap(([name, path]) => (path === undefined ? [] : [[name, path.replace(/^.*[/\\]/, "")]]));
   const repaint = await repaintOf(join(options.generated, generated[0]!.name));
-  return { repaint, ...Object.fromEntries(weights), toile: packageInfo().version };
+  const net = netOf(options);
+  const own = net === PROTOCOLS[options.protocol].lpips ? net : `${net}, which is not the protocol's`;
+  const measured = lpips === undefined ? {} : { LPIPS: own };
+  return { repaint, ...measured, ...Object.fromEntries(weights), toile: packageInfo().version };
 }
 
 /** Whether the person was put back outside the mask, which moves FID a lot: our own pictures say it. */

@@ -29,7 +29,7 @@ export async function openJournal(path: string): Promise<Journal & { close(): Pr
       const line = `${torn ? "\n" : ""}${JSON.stringify([key, value])}\n`;
       torn = false;
       await file.appendFile(line).catch((error: NodeJS.ErrnoException) => {
-        throw new Error(`${path}: ${reasonOf(error)}`, { cause: error }); // no picture's fault
+        throw new InputError(path, reasonOf(error), { cause: error });
       });
     },
     close: () => file.close(),

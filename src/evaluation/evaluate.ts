@@ -112,13 +112,11 @@ class Run {
         this.skipped.push({ file: file.name, why: "has no reference" });
         continue;
       }
-      const scores = await this.#measured(file.name, async () => {
-        const key = ["pair", name, lpips?.id ?? "none", await file.digest(), await other.digest()].join(" ");
-        return this.#kept(key, async () => {
-          const [a, b] = protocol.fit(await file.read(), await other.read());
-          const distance = lpips && (await lpips.measure(a, b));
-          return JSON.stringify({ ...similarities(a, b), ...(distance !== undefined && { lpips: distance }) });
-        });
+      const key = async () => ["pair", name, lpips?.id ?? "none", await file.digest(), await other.digest()].join(" ");
+      const scores = await this.#measured(file.name, key, async () => {
+        const [a, b] = protocol.fit(await file.read(), await other.read());
+        const distance = lpips && (await lpips.measure(a, b));
+        return JSON.stringify({ ...similarities(a, b), ...(distance !== undefined && { lpips: distance }) });
       });
       if (scores === undefined) continue;
       const found = JSON.parse(scores) as PairScores;
@@ -169,34 +167,39 @@ class Run {
   ): Promise<Float32Array | undefined> {
     const { inception, onProgress } = this.#inputs;
     onProgress?.("features", done, total);
-    const text = await this.#measured(file.name, async () =>
-      this.#kept(["features", inception!.id, rule, await file.digest()].join(" "), async () =>
-        encode(await inception!.measure(fit(await file.read()))),
-      ),
+    const key = async () => ["features", inception!.id, rule, await file.digest()].join(" ");
+    const text = await this.#measured(file.name, key, async () =>
+      encode(await inception!.measure(fit(await file.read()))),
     );
     return text === undefined ? undefined : decode(text);
   }
 
-  /** A picture that cannot be measured is noted, and the others go on; what is no such error goes to the caller. */
-  async #measured<T>(file: string, work: () => Promise<T>): Promise<T | undefined> {
-    this.#inputs.signal?.throwIfAborted();
+  /**
+   * What the journal knows by the key, or a measurement, which it then knows. A picture that cannot be measured is
+   * noted, and the others go on; what is not the picture's fault goes to the caller.
+   */
+  async #measured(
+    file: string,
+    keyOfFile: () => Promise<string>,
+    measure: () => Promise<string>,
+  ): Promise<string | undefined> {
+    const { signal, journal } = this.#inputs;
+    signal?.throwIfAborted();
+    let [key, value] = ["", ""];
     try {
-      return await work();
+      key = await keyOfFile();
+      const before = journal.get(key);
+      if (before !== undefined) {
+        this.counts.resumed++;
+        return before;
+      }
+      value = await measure();
     } catch (error) {
       if (!(error instanceof ToileError) || !isAboutPicture(error)) throw error;
       if (!this.skipped.some((skipped) => skipped.file === file)) this.skipped.push({ file, why: error.message });
       return undefined;
     }
-  }
-
-  async #kept(key: string, measure: () => Promise<string>): Promise<string> {
-    const before = this.#inputs.journal.get(key);
-    if (before !== undefined) {
-      this.counts.resumed++;
-      return before;
-    }
-    const value = await measure();
-    await this.#inputs.journal.put(key, value);
+    await journal.put(key, value);
     this.counts.measured++;
     return value;
   }

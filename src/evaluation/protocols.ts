@@ -9,7 +9,7 @@ export type Order = (typeof ORDERS)[number];
 
 /** How published tables were measured: they differ, so that numbers of one say nothing beside numbers of the other. */
 export interface Protocol {
-  /** Network of the perceptual distance. */
+  /** Network of its perceptual distance. */
   readonly lpips: LpipsNet;
   /** In which orders pictures are compared one by one, and in which their distributions are. */
   readonly compares: readonly Order[];

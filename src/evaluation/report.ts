@@ -50,12 +50,11 @@ const NAMES: Readonly<Record<string, string>> = {
 /** One page of HTML that needs no other file. */
 export function reportHtml(evaluation: Evaluation, selection: Selection, options: ReportOptions): string {
   const { protocol, order, scores, images, skipped, counts } = evaluation;
-  const { resizing, lpips, kidScale } = PROTOCOLS[protocol];
+  const { resizing, kidScale } = PROTOCOLS[protocol];
   const facts = {
     protocol: `${protocol}, ${order}`,
     pictures: `${counts.generated} generated, ${counts.reference} references, ${skipped.length} skipped`,
     resizing,
-    ...(scores.lpips !== undefined && { LPIPS: lpips }),
     ...(scores.kid !== undefined && { KID: kidScale === 1 ? "as it is" : `times ${kidScale}` }),
     SSIM: `Gaussian window of ${SSIM.torchmetrics.window.length}, σ 1.5 (torchmetrics); uniform of ${SSIM.skimage.window.length} (scikit-image)`,
     ...options.facts,

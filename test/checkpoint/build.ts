@@ -21,7 +21,7 @@ export const py = {
   list: (...items: Code[]): Code => [0x5d, 0x28, ...items.flat(), 0x65],
   dict: (...pairs: [Code, Code][]): Code => [0x7d, 0x28, ...pairs.flat(2), 0x75],
   call: (callee: Code, ...args: Code[]): Code => [...callee, ...py.tuple(...args), 0x52],
-  ordered: (): Code => py.call(py.global("collections", "OrderedDict")),
+  ordered: (...pairs: Code[]): Code => py.call(py.global("collections", "OrderedDict"), ...pairs),
   storage: (key: string, count: number, type = "FloatStorage"): Code => [
     ...py.tuple(py.str("storage"), py.global("torch", type), py.str(key), py.str("cpu"), py.int(count)),
     0x51,

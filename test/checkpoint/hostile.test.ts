@@ -51,6 +51,17 @@ const PICKLES: readonly (readonly [string, Code, string])[] = [
   ["a global with terminal codes in its name", py.global("os", "\u001b[31msys"), "\\u001b[31msys"],
   ["a global without end", [0x63, ...many(5000, [0x61])], "too long"],
   ["an instance by INST", [0x28, 0x69, ...py.str("os")], "opcode 0x69"],
+  ["an OrderedDict of a number", state(py.ordered(py.int(1))), "an OrderedDict of no list of pairs"],
+  ["an OrderedDict of two lists", state(py.ordered(py.list(), py.list())), "an OrderedDict of no list of pairs"],
+  ["an OrderedDict of single values", state(py.ordered(py.list(py.list(py.int(1))))), "instead of a pair"],
+  [
+    "an OrderedDict made of one long list again and again",
+    [
+      ...[...py.list(...Array.from({ length: 5000 }, () => py.tuple(py.none, py.none))), 0x71, 0, 0x30],
+      ...many(1000, [...py.ordered([0x68, 0]), 0x30]),
+    ],
+    "bytes of values",
+  ],
   ["an instance by NEWOBJ", [...py.global("collections", "OrderedDict"), ...py.tuple(), 0x81], "opcode 0x81"],
   ["an extension code", [0x82, 1], "opcode 0x82"],
   ["a text opcode", [0x49, 0x31, 0x0a], "opcode 0x49"],

@@ -68,6 +68,17 @@ describe("files written by hand", () => {
     expect(numbers(await source.read("w"))).toEqual([1, 4, 2, 5, 3, 6]);
   });
 
+  test("by Python 2: an OrderedDict of pairs, with versions of modules among its attributes", async () => {
+    const tensor = py.tensor(py.storage("0", 6), [3, 2], [1, 3]);
+    const pairs = py.list(py.list(py.str("w"), tensor), py.tuple(py.str("v"), tensor));
+    const attributes = py.dict([py.str("_metadata"), py.ordered(py.list(py.list(py.str(""), py.dict())))]);
+    const source = await openPickle(
+      bytesSource("x.pth", torchLegacy([...py.ordered(pairs), ...attributes, 0x62], data)),
+    );
+    expect([...source.tensors.keys()]).toEqual(["w", "v"]);
+    expect(numbers(await source.read("v"))).toEqual([1, 4, 2, 5, 3, 6]);
+  });
+
   test("zip64 sizes and offsets", async () => {
     const wide = (size: number, offset: number) => [
       1,
