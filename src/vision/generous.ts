@@ -82,18 +82,25 @@ function withoutSpecks(mask: GrayImage): GrayImage {
  */
 function ofOnePerson(mask: GrayImage, pose: Pose | undefined): GrayImage {
   const { pieces, sizes } = connectedPieces(mask);
+  if (sizes.length <= 2) return mask; // one piece, or none
   const weights = sizes.map((size, piece) => (piece === 0 ? 0 : size / mask.data.length)); // less than a joint
   for (const { x, y } of (pose ?? []).filter(isFound)) {
     const piece = pieces[within(y, mask.height) * mask.width + within(x, mask.width)]!;
     if (piece > 0) weights[piece]!++;
   }
-  let kept = new Set([weights.indexOf(Math.max(...weights))]);
+  const kept = new Uint8Array(sizes.length);
+  kept[weights.indexOf(Math.max(...weights))] = 255;
   for (;;) {
-    const known = kept;
-    const only = mask.data.map((_, i) => (pieces[i]! > 0 && known.has(pieces[i]!) ? 255 : 0));
-    const around = dilateDisc({ ...mask, data: only }, NEAR).data;
-    kept = new Set(pieces.filter((piece, i) => piece > 0 && around[i] !== 0));
-    if (kept.size <= known.size) return { ...mask, data: only };
+    const only = { ...mask, data: mask.data.map((_, i) => kept[pieces[i]!]!) };
+    const around = dilateDisc(only, NEAR).data;
+    let found = false;
+    for (let i = 0; i < pieces.length; i++) {
+      const piece = pieces[i]!;
+      if (piece === 0 || around[i] === 0 || kept[piece] !== 0) continue;
+      kept[piece] = 255;
+      found = true;
+    }
+    if (!found) return only;
   }
 }
 
