@@ -77,12 +77,13 @@ describe("safetensors", () => {
 
   test("refuses hostile headers in linear time", async () => {
     const many = Array.from({ length: 300_000 }, (_, i) => `"${i}":${entry(0, 1)}`).join();
-    const started = performance.now();
+    const started = process.cpuUsage(); // the processor's time: the clock's also counts what others do meanwhile
     expect((await refusal(file(`{${many}}`, 1))).message).toContain("inside another");
     expect((await refusal(file(`{"${"\\\\".repeat(5e6)}`))).message).toContain("ends inside");
     expect((await refusal(file(`{"a":${"[".repeat(1e7)}`))).message).toContain("is not an object");
     expect((await refusal(file(`{"${"x".repeat(1e7)}":1}`))).message).toContain("characters");
-    expect(performance.now() - started).toBeLessThan(8000);
+    const { user, system } = process.cpuUsage(started);
+    expect((user + system) / 1e6).toBeLessThan(8);
   });
 
   test("opens 200,000 tensors", async () => {
