@@ -132,6 +132,12 @@ describe("what goes wrong", () => {
     await expect(run({ generated: files(good).list, reference: files(good).list, lpips })).rejects.toBe(lost);
   });
 
+  test("a journal that cannot be written ends it, and is no picture's fault either", async () => {
+    const full = new InputError("progress.jsonl", "no space is left on the disk");
+    const broken = { get: () => undefined, put: async () => Promise.reject(full) };
+    await expect(run({ generated: files(good).list, reference: files(good).list, journal: broken })).rejects.toBe(full);
+  });
+
   test("equal pictures: PSNR is infinite, before and after the journal", async () => {
     const shared = journal();
     for (let i = 0; i < 2; i++) {
