@@ -8,6 +8,11 @@ import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
 import type { TryOnArguments } from "./try-on.ts";
 
+interface DoctorArguments {
+  readonly json?: boolean;
+  readonly memory?: readonly string[];
+}
+
 // Each command loads its own modules: a mistake on the command line is answered before any of the library is read.
 function program(): Command {
   const toile = new Command("toile")
@@ -30,8 +35,18 @@ function program(): Command {
   toile
     .command("doctor")
     .description("show the WebGPU adapter and what the kernels make of it")
+    .option("--memory <model size...>", "what a try-on would take of a GPU's memory instead: hd 768x1024")
+    .option("--samples <n>", "with --memory: pictures to make", "1")
+    .option("--dtype <name>", "with --memory: auto, f32 or f16", "auto")
+    .option("--guidance-batch <n>", "with --memory: 2 or 1", "2")
     .option("--json", "print one JSON object instead of text")
-    .action(async (options: { json?: boolean }) => finish(await (await import("./doctor.ts")).doctor(options)));
+    .action(async (options: DoctorArguments) =>
+      finish(
+        options.memory
+          ? await (await import("./memory.ts")).memory(options.memory, { ...options })
+          : await (await import("./doctor.ts")).doctor(options),
+      ),
+    );
   return toile;
 }
 

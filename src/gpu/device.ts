@@ -239,9 +239,8 @@ export class Device {
     this.#recorder = recorder;
     try {
       const { result, kept } = this.#scopes.collect(fn);
-      const own = { pool: this.#pool, queue: this.#queue, orphan: (item: Disposable) => this.orphan(item) };
-      const host = { gpu: this.gpu, limits: this.facts.limits, ...own };
-      const recording = new Recording(host, recorder, result, kept);
+      const host = { gpu: this.gpu, limits: this.facts.limits, pool: this.#pool, queue: this.#queue };
+      const recording = new Recording({ ...host, scopes: this.#scopes }, recorder, result, kept);
       this.adopt(recording);
       return recording;
     } catch (error) {
@@ -250,6 +249,16 @@ export class Device {
     } finally {
       this.#recorder = undefined;
     }
+  }
+
+  /**
+   * Runs `fn` once over a plan of its memory: the same as `scope`, in the least memory that can be found. For work whose
+   * intermediate results are large.
+   */
+  planned<T>(fn: () => T): T {
+    const recording = this.record(fn);
+    recording.replay();
+    return recording.finish();
   }
 
   /** Puts a new object under the care of the innermost scope. */

@@ -6,7 +6,7 @@ import type { View } from "./kernel.ts";
 import { planMemory, type MemoryPlan } from "./plan.ts";
 import { Program } from "./program.ts";
 import type { CommandQueue } from "./queue.ts";
-import type { Disposable } from "./scopes.ts";
+import type { Disposable, Scopes } from "./scopes.ts";
 
 /** What one call of a function asks of a device, in order. Memory that it makes exists by number only. */
 export class Recorder {
@@ -96,7 +96,7 @@ export interface RecordingHost {
   readonly pool: BufferPool;
   readonly queue: CommandQueue;
   readonly limits: DeviceLimits;
-  orphan(item: Disposable): void;
+  readonly scopes: Scopes;
 }
 
 /**
@@ -145,18 +145,31 @@ export class Recording<T> implements Disposable {
     return this.result;
   }
 
+  /** Frees everything but the result, whose tensors now belong to the scope that this is called in. */
+  finish(): T {
+    if (!this.#program) throw new InputError("finish", "the recording has not been replayed, or was disposed of");
+    for (const kept of this.#kept) this.#host.scopes.adopt(kept);
+    this.#free();
+    return this.result;
+  }
+
   /** Frees its memory and its results. Harmless when repeated. */
   dispose(): void {
     if (this.#disposed) return;
-    this.#disposed = true;
-    this.#host.orphan(this);
     for (const kept of this.#kept) kept.dispose();
-    const { pool } = this.#host;
+    this.#free();
+  }
+
+  #free(): void {
+    this.#disposed = true;
+    const { pool, queue, scopes } = this.#host;
+    scopes.orphan(this);
     for (const arena of this.#arenas) pool.give(arena);
     for (const buffer of this.#settledResults) pool.unpin(buffer);
     this.#recorder.abandon();
     const program = this.#program;
-    if (program) this.#host.queue.afterwards(() => program.destroy());
+    this.#program = undefined;
+    if (program) queue.afterwards(() => program.destroy());
   }
 
   /** Takes memory from the pool and puts everything in its place. */

@@ -45,13 +45,14 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
     const text = bag.hold(device.scope(() => components.tryOnUnet.encodeText(prompt)));
     const latents = bag.run(() => {
       const image = imageTensor(device, inputs.garment, dtype);
-      const mode = components.vae.encode(image).mode();
+      const mode = device.planned(() => components.vae.encode(image).mode());
       return inputs.guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
     });
     shown.set("garm_latents", latents);
     const tokens = bag.run(() => {
       const { garmentUnet } = components;
-      return garmentUnet.features(latents, garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt));
+      const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt)];
+      return device.planned(() => garmentUnet.features(latents, time, text));
     });
     for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
     const fusion = bag.hold(new Concat(tokens));

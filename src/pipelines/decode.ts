@@ -1,8 +1,9 @@
 import type { Device } from "../gpu/device.ts";
 import type { AutoencoderKL } from "../models/vae/vae.ts";
 import { add, cast, mul, slice } from "../tensor/ops.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { fromFloat, type RgbImage } from "../vision/image.ts";
+import { Bag } from "./bag.ts";
 import { assertFinite } from "./diagnose.ts";
 import type { Listener } from "./phases.ts";
 import type { Trace } from "./trace.ts";
@@ -17,41 +18,42 @@ export interface DecodeInputs extends Listener {
 }
 
 /**
- * The pictures of latents, one sample at a time: a decoder's activations are the largest of a whole run.
+ * The pictures of latents, one sample at a time: a decoder's activations are the largest of a whole run. It is recorded once.
  * @throws NonFiniteError that names the sample and the module
  */
 export async function decode(inputs: DecodeInputs): Promise<RgbImage[]> {
-  const { device, vae, latents, signal, trace, onProgress } = inputs;
+  const { device, vae, dtype, latents, signal, trace, onProgress } = inputs;
   const [samples = 0, ...size] = latents.shape;
   const [height, width] = [size[0]! * vae.scale, size[1]! * vae.scale];
   const pixels = height * width * 3;
   const all = trace && new Float32Array(samples * pixels);
   const images: RgbImage[] = [];
-  for (let i = 0; i < samples; i++) {
-    signal?.throwIfAborted();
-    const again = () => device.scope(() => picture(inputs, i));
-    const shown = again();
-    try {
+  const bag = new Bag(device);
+  try {
+    const latent = bag.run(() => Tensor.empty(device, [1, ...size], latents.dtype));
+    const again = () => picture(vae, cast(mul(latent, 1 / vae.config.scaling_factor), dtype));
+    const recording = bag.hold(device.record(again));
+    for (let i = 0; i < samples; i++) {
+      signal?.throwIfAborted();
+      device.scope(() => void latent.assign(slice(latents, 0, i, i + 1)));
+      const shown = recording.replay();
       // clamping makes black of a NaN on many devices, so it is looked for first
-      await assertFinite(shown, `decode, sample ${i}`, vae, again);
+      await assertFinite(shown, `decode, sample ${i}`, vae, () => device.scope(again));
       const values = await shown.data();
       all?.set(
         values.map((value) => Math.min(Math.max(value, 0), 1)),
         i * pixels,
       );
       images.push(fromFloat(values, width, height));
-    } finally {
-      shown.dispose();
+      onProgress?.("decode", i + 1, samples);
     }
-    onProgress?.("decode", i + 1, samples);
+  } finally {
+    bag.dispose();
   }
   if (all) trace?.set("image", [samples, height, width, 3], all);
   return images;
 }
 
-/** One sample's picture around 0…1, [1, h, w, 3]. */
-function picture({ vae, dtype, latents }: DecodeInputs, sample: number): Tensor {
-  const one = mul(slice(latents, 0, sample, sample + 1), 1 / vae.config.scaling_factor);
-  const decoded = cast(vae.decode(cast(one, dtype)), "f32");
-  return add(mul(decoded, 0.5), 0.5);
-}
+/** The picture around 0…1 of unscaled latents [1, h, w, c]: [1, height, width, 3]. */
+export const picture = (vae: AutoencoderKL, latent: Tensor): Tensor =>
+  add(mul(cast(vae.decode(latent), "f32"), 0.5), 0.5);

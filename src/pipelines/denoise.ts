@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import type { TextKeyValues } from "../models/unet/conditioning.ts";
+import type { StepShifts, TextKeyValues } from "../models/unet/conditioning.ts";
 import { selfOnly, type Fusion } from "../models/unet/fusion.ts";
 import type { UNet2DConditionModel } from "../models/unet/unet.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
@@ -37,6 +37,8 @@ export interface DenoiseInputs {
   readonly drawNoise: () => Tensor;
   readonly repaint?: Repaint | undefined;
   readonly guided: boolean;
+  /** Both halves of the guidance in one batch (2, the default), or one after the other in less memory (1). */
+  readonly guidanceBatch?: 1 | 2;
   readonly guidanceScale: number;
   readonly signal?: AbortSignal | undefined;
   readonly onStep?: ((done: number, total: number) => void) | undefined;
@@ -86,17 +88,30 @@ interface RecordedNetwork {
 
 /** The UNet as a recording, which belongs to `bag` with its inputs. */
 async function recordNetwork(inputs: DenoiseInputs, timesteps: readonly number[], bag: Bag): Promise<RecordedNetwork> {
-  const { device, dtype, unet, text, fusion = selfOnly, scheduler, latents: start, extra, first = 0, trace } = inputs;
+  const {
+    device,
+    dtype,
+    unet,
+    text,
+    fusion = selfOnly,
+    scheduler,
+    latents: start,
+    extra,
+    first = 0,
+    trace,
+    guidanceBatch = 2,
+  } = inputs;
   const halves = inputs.guided ? 2 : 1;
   const times = bag.hold(device.scope(() => unet.encodeTime(timesteps).keep()));
   const time = bag.hold(times.chosen().keep());
-  const beside = extra && bag.run(() => repeat(cast(extra, dtype), halves * start.shape[0]!));
+  const beside = extra && bag.run(() => repeat(cast(extra, dtype), start.shape[0]!));
   const scaled = bag.run(() => Tensor.empty(device, start.shape, dtype));
-  if (beside) await trace?.add("vton_latents", beside);
-  const predict = () => {
-    const both = repeat(scaled, halves);
-    return cast(unet.forward(beside ? concat([both, beside], 3) : both, time, text, { fusion }), "f32");
-  };
+  if (beside)
+    await trace?.add(
+      "vton_latents",
+      bag.run(() => repeat(beside, halves)),
+    );
+  const predict = () => predictNoise({ unet, scaled, beside, time, text, fusion, halves, guidanceBatch });
   const recording = bag.hold(device.record(predict));
   const run = (step: number, latents: Tensor) => {
     device.scope(() => void scaled.assign(cast(scheduler.scaleModelInput(latents, first + step), dtype)));
@@ -104,6 +119,36 @@ async function recordNetwork(inputs: DenoiseInputs, timesteps: readonly number[]
     return recording.replay();
   };
   return { run, predict };
+}
+
+export interface PredictInputs {
+  readonly unet: UNet2DConditionModel;
+  /** [samples, h, w, c] as the scheduler scales them. */
+  readonly scaled: Tensor;
+  /** [samples, h, w, c'] in channels after theirs. */
+  readonly beside: Tensor | undefined;
+  readonly time: StepShifts;
+  readonly text: TextKeyValues;
+  readonly fusion: Fusion;
+  readonly halves: 1 | 2;
+  readonly guidanceBatch: 1 | 2;
+}
+
+/** The network's answer for every half and sample, [halves · samples, h, w, c] f32. */
+export function predictNoise({ unet, scaled, beside, time, ...inputs }: PredictInputs): Tensor {
+  const { text, fusion, halves, guidanceBatch } = inputs;
+  const run = (batch: number, half?: number) => {
+    const [own, more] = [scaled, beside].map((tensor) => tensor && repeat(tensor, batch));
+    const sample = more ? concat([own!, more], 3) : own!;
+    const [read, fused] =
+      half === undefined ? [text, fusion] : [text.part(half, halves), fusion.part?.(half, halves) ?? fusion];
+    return cast(unet.forward(sample, time, read, { fusion: fused }), "f32");
+  };
+  return scaled.device.scope(() =>
+    halves === 2 && guidanceBatch === 1
+      ? concat([scaled.device.scope(() => run(1, 0)), scaled.device.scope(() => run(1, 1))], 0)
+      : run(halves),
+  );
 }
 
 /** e(without) + scale · (e(with) − e(without)) of the batch [with…; without…]. A copy: schedulers keep what they get. */

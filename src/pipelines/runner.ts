@@ -146,7 +146,10 @@ export class Runner {
     const device = this.#device;
     const { scale } = this.#components.vae;
     const encode = (image: RgbImage) =>
-      bag.run(() => cast(this.#components.vae.encode(imageTensor(device, image, this.#dtype)).mode(), "f32"));
+      bag.run(() => {
+        const pixels = imageTensor(device, image, this.#dtype);
+        return device.planned(() => cast(this.#components.vae.encode(pixels).mode(), "f32"));
+      });
     const latents = {
       original: encode(person),
       masked: encode(masked),

@@ -1,3 +1,4 @@
+import type { DeviceFacts } from "../gpu/facts.ts";
 import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { InputError } from "../util/errors.ts";
 import type { Category } from "../vision/agnostic.ts";
@@ -33,6 +34,15 @@ export function checkTryOn(model: TryOnModel, category: Category, width: number,
       const nearest = Number.isFinite(size) ? `; the nearest is ${Math.max(SMALLEST, Math.round(size / 8) * 8)}` : "";
       throw new InputError("try-on", `${name} ${size} is not a multiple of 8 of at least ${SMALLEST}${nearest}`);
     }
+}
+
+/** The type that weights and activations are stored in. @throws InputError when the device lacks it */
+export function storageType(facts: DeviceFacts, asked: "auto" | "f32" | "f16" = "auto"): "f32" | "f16" {
+  // software adapters gain nothing by half precision, and compile its kernels three times as long
+  if (asked === "auto") return facts.f16 && !facts.isSoftware ? "f16" : "f32";
+  if (asked === "f16" && !facts.f16)
+    throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${facts.name} lacks`);
+  return asked;
 }
 
 /** Fills in defaults and draws a seed where none is given. @throws InputError for what cannot be asked for */

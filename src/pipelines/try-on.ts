@@ -4,7 +4,7 @@ import { InputError } from "../util/errors.ts";
 import { loadComponents, MODELS, type TryOnModel } from "./components.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { Runner } from "./runner.ts";
-import { checkChoice } from "./settings.ts";
+import { checkChoice, storageType } from "./settings.ts";
 
 export interface TryOnLoadOptions {
   readonly device: Device;
@@ -42,11 +42,7 @@ export const TryOnPipeline = {
     const { device, model = "hd", signal, onProgress } = options;
     checkChoice("model", model, MODELS);
     checkChoice("dtype", options.dtype, ["auto", "f32", "f16"]);
-    // software adapters gain nothing by half precision, and compile its kernels three times as long
-    const half = device.facts.f16 && !device.facts.isSoftware;
-    const dtype = options.dtype === undefined || options.dtype === "auto" ? (half ? "f16" : "f32") : options.dtype;
-    if (dtype === "f16" && !device.facts.f16)
-      throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${device.facts.name} lacks`);
+    const dtype = storageType(device.facts, options.dtype);
     const folder = typeof files === "string" ? device.host?.openFolder(files) : files;
     if (!folder)
       throw new InputError(

@@ -10,7 +10,7 @@ import type { Fusion } from "./fusion.ts";
 /** What every block of a UNet is given besides the image. */
 export interface Conditioning {
   readonly time: StepShifts;
-  readonly text: TextKeyValues;
+  readonly text: TextReader;
   readonly fusion: Fusion;
 }
 
@@ -85,8 +85,20 @@ export class ChosenShifts extends Bundle implements StepShifts {
   }
 }
 
+/** One of `count` equal parts of a batch, or a batch of one that serves them all. */
+export function batchPart(x: Tensor, index: number, count: number): Tensor {
+  const length = x.shape[0]!;
+  return length === 1 ? x : slice(x, 0, (index * length) / count, ((index + 1) * length) / count);
+}
+
+/** What cross-attentions read of a text. */
+export interface TextReader {
+  /** Keys and values of a transformer block, [n or 1, t, c] each. */
+  of(block: Module): KeyValues;
+}
+
 /** Keys and values of a text in every cross-attention, computed once. */
-export class TextKeyValues extends Bundle {
+export class TextKeyValues extends Bundle implements TextReader {
   readonly #keysValues: ReadonlyMap<Module, KeyValues>;
 
   /** @param keysValues [n or 1, t, c] of each transformer block */
@@ -96,6 +108,12 @@ export class TextKeyValues extends Bundle {
       [...keysValues.values()].flatMap(({ k, v }) => [k, v]),
     );
     this.#keysValues = keysValues;
+  }
+
+  /** The same for one of `count` equal parts of the batch. */
+  part(index: number, count: number): TextReader {
+    const own = (x: Tensor) => batchPart(x, index, count);
+    return { of: (block) => ({ k: own(this.of(block).k), v: own(this.of(block).v) }) };
   }
 
   of(block: Module): KeyValues {

@@ -3,6 +3,7 @@ import type { LayerNorm } from "../../nn/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
+import { batchPart } from "./conditioning.ts";
 
 /** What a fusion sees of a transformer block. */
 export interface FusedBlock {
@@ -20,6 +21,8 @@ export interface FusedBlock {
  */
 export interface Fusion {
   selfAttention(block: FusedBlock, tokens: Tensor): Tensor;
+  /** The same for one of `count` equal parts of the batch, where parts differ. */
+  part?(index: number, count: number): Fusion;
 }
 
 /** The plain network: tokens read themselves. */
@@ -66,6 +69,16 @@ export class Concat implements Fusion {
   /** Computes every block's keys and values now: the garment's tokens are not read any more. */
   prepare(blocks: readonly FusedBlock[]): void {
     for (const block of blocks) this.#of(block);
+  }
+
+  part(index: number, count: number): Fusion {
+    return {
+      selfAttention: (block, tokens) => {
+        const { k, v } = this.#of(block);
+        const more = k.shape[0] === 1 ? { k, v } : { k: batchPart(k, index, count), v: batchPart(v, index, count) };
+        return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
+      },
+    };
   }
 
   /** `tokens` [n, t, c] → the same shape. */

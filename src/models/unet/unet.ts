@@ -9,7 +9,7 @@ import { InputError, ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
 import { ResnetBlock2D } from "../blocks.ts";
 import { DownBlock, MidBlock, UpBlock, type BlockOptions } from "./blocks.ts";
-import { TextKeyValues, TimeShifts, type Conditioning, type StepShifts } from "./conditioning.ts";
+import { TextKeyValues, TimeShifts, type Conditioning, type StepShifts, type TextReader } from "./conditioning.ts";
 import { headsOf, parseUNetConfig, type UNetConfig } from "./config.ts";
 import { Capture, selfOnly, type Fusion } from "./fusion.ts";
 import { BasicTransformerBlock } from "./transformer.ts";
@@ -103,12 +103,7 @@ export class UNet2DConditionModel extends Module {
    * @param text `encodeText`'s result, of a batch of n or 1
    * @returns [n, h, w, out_channels]
    */
-  forward(
-    sample: Tensor,
-    time: StepShifts,
-    text: TextKeyValues,
-    { fusion = selfOnly }: { fusion?: Fusion } = {},
-  ): Tensor {
+  forward(sample: Tensor, time: StepShifts, text: TextReader, { fusion = selfOnly }: { fusion?: Fusion } = {}): Tensor {
     const conditioning = { time, text, fusion };
     return sample.device.scope(() => {
       const states = this.#down(sample, conditioning);
@@ -125,7 +120,7 @@ export class UNet2DConditionModel extends Module {
    * What every transformer block takes before its norm1, [n, t, c] each, in the order in which they run. Stops there:
    * the rest of the last block and the output layers are not run.
    */
-  features(sample: Tensor, time: StepShifts, text: TextKeyValues): Tensor[] {
+  features(sample: Tensor, time: StepShifts, text: TextReader): Tensor[] {
     const capture = new Capture();
     const conditioning = { time, text, fusion: capture };
     const last = this.up_blocks.findLastIndex((block) => block.attentions);

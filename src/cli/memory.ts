@@ -1,0 +1,88 @@
+import { z } from "zod";
+import type { DeviceFacts } from "../gpu/facts.ts";
+import { TYPICAL_GPU, planTryOn, type PhaseMemory, type TryOnMemory } from "../pipelines/memory.ts";
+import { checkTryOn, storageType } from "../pipelines/settings.ts";
+import { adapterDevice } from "./device.ts";
+import { EXIT, UsageError, type ExitCode } from "./errors.ts";
+import { oneOf, parseOptions, whole } from "./options.ts";
+
+const MEMORY_OPTIONS = z.object({
+  samples: whole(1, 64),
+  dtype: oneOf(["auto", "f32", "f16"]),
+  guidanceBatch: oneOf(["1", "2"]),
+});
+
+const PHASES: Readonly<Record<PhaseMemory["phase"], string>> = {
+  encode: "VAE encode",
+  clip: "CLIP",
+  garment: "garment UNet",
+  project: "garment's keys and values",
+  denoise: "try-on UNet step",
+  decode: "VAE decode",
+};
+
+/** `toile doctor --memory hd 768x1024`: what a try-on would take of a GPU's memory. Loads nothing. */
+export async function memory(asked: readonly string[], raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
+  const options = parseOptions(MEMORY_OPTIONS, raw);
+  const [model, size] = asked;
+  const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
+  if (asked.length !== 2 || (model !== "hd" && model !== "dc") || !width || !height)
+    throw new UsageError(`--memory "${asked.join(" ")}" is not hd or dc and a size: --memory hd 768x1024`);
+  checkTryOn(model, "upperbody", Number(width), Number(height));
+  const facts = await adapterFacts();
+  const dtype = storageType(facts, options.dtype);
+  const question = { width: Number(width), height: Number(height), samples: options.samples, dtype, guided: true };
+  const guidanceBatch: 1 | 2 = options.guidanceBatch === "1" ? 1 : 2;
+  const plan = planTryOn(facts, { ...question, guidanceBatch });
+  const report = { model, ...question, guidanceBatch, adapter: facts.name, ...plan };
+  process.stdout.write(raw["json"] ? `${JSON.stringify(report)}\n` : text(report));
+  return EXIT.ok;
+}
+
+/** Those of the adapter, or of a usual GPU where there is none. */
+async function adapterFacts(): Promise<DeviceFacts> {
+  try {
+    const device = await adapterDevice();
+    device.destroy();
+    return device.facts;
+  } catch {
+    return TYPICAL_GPU;
+  }
+}
+
+interface Report extends TryOnMemory {
+  readonly model: string;
+  readonly width: number;
+  readonly height: number;
+  readonly samples: number;
+  readonly dtype: string;
+  readonly guidanceBatch: 1 | 2;
+  readonly adapter: string;
+}
+
+const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20).toLocaleString("en-US")} MiB`;
+
+function text({ model, width, height, samples, dtype, guidanceBatch, adapter, phases, weights, peak }: Report): string {
+  const cells = phases.map(({ phase, weights: own, held, activations, bound }) => [
+    PHASES[phase],
+    ...[own, held, activations, bound].map(mebibytes),
+    bound > 0 ? (activations / bound).toFixed(2) : "",
+  ]);
+  const table = [["phase", "weights", "kept", "activations", "alive at once", "ratio"], ...cells];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const lines = table.map((row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "),
+  );
+  const batch = guidanceBatch === 2 ? "both halves of the guidance in one batch" : "the guidance's halves one by one";
+  return [
+    `${model} ${width}x${height}, ${samples} ${samples === 1 ? "sample" : "samples"}, ${dtype}, ${batch}`,
+    `planned for ${adapter}`,
+    "",
+    ...lines.map((line) => line.trimEnd()),
+    "",
+    `weights of all networks             ${mebibytes(weights)}`,
+    `peak with --offload never           ${mebibytes(peak.resident)}`,
+    `peak with --offload always          ${mebibytes(peak.offloaded)}`,
+    "",
+  ].join("\n");
+}
