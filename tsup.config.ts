@@ -1,7 +1,12 @@
 import { defineConfig } from "tsup";
 
 export default defineConfig({
-  entry: { index: "src/index.ts", node: "src/node/index.ts", cli: "src/cli/main.ts" },
+  entry: {
+    index: "src/index.ts",
+    node: "src/node/index.ts",
+    cli: "src/cli/main.ts",
+    "data-worker": "src/node/data/worker.ts",
+  },
   format: ["esm"],
   target: "es2023",
   platform: "node",

@@ -4,6 +4,7 @@ import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "../node/package.ts";
 import { flushStderr, say } from "./stderr.ts";
+import type { DataArguments } from "./data.ts";
 import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
 import type { TryOnArguments } from "./try-on.ts";
@@ -24,6 +25,7 @@ function program(): Command {
   addTryOn(toile);
   addMask(toile);
   addEvaluate(toile);
+  addData(toile);
   toile
     .command("info")
     .description("say what a checkpoint file holds, and whether it is sound")
@@ -126,6 +128,36 @@ function addEvaluate(toile: Command): void {
     .option("--json", "print the JSON object instead of text")
     .action(async (options: EvaluateArguments) =>
       finish(await (await import("./evaluate.ts")).evaluateFolder(options)),
+    );
+}
+
+function addData(toile: Command): void {
+  const data = toile.command("data").description("draw a data set, or check one");
+  data
+    .command("draw")
+    .description("draw people and garments as a data set in Dress Code's folders")
+    .option("--out <dir>", "folder for the set")
+    .option("--pairs <n>", "people to draw, each with two garments", "1000")
+    .option("--test <n>", "how many of them, the last ones, are for testing (default: a tenth)")
+    .option("--seed <n>", "the same seed draws the same set", "0")
+    .option("--width <pixels>", "width of each picture", "384")
+    .option("--height <pixels>", "height of each picture", "512")
+    .option("--categories <list>", "of upperbody,lowerbody,dress", "upperbody,lowerbody,dress")
+    .option("--framing <name>", "whole people, or half: head to thighs, tops only", "whole")
+    .option("--model <name>", "masks as for the hd or the dc model", "dc")
+    .option("--format <name>", "of the pictures: jpg or png", "jpg")
+    .option("--workers <n>", "threads; 0: none (default: all cores but one)")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: DataArguments) => finish(await (await import("./data.ts")).draw(options)));
+  data
+    .command("check")
+    .description("count the pairs of a data set (VITON-HD, Dress Code), and name what is missing, misnamed or damaged")
+    .argument("<dir>", "the set's folder")
+    .option("--no-decode", "do not decode the pictures: look at names alone")
+    .option("--workers <n>", "threads; 0: none (default: all cores but one)")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (dir: string, options: DataArguments) =>
+      finish(await (await import("./data.ts")).check(dir, options)),
     );
 }
 

@@ -1,7 +1,7 @@
 import type { Phase } from "../pipelines/inputs.ts";
 
 const CELLS = 24;
-type Shown = Phase | "compare" | "features";
+type Shown = Phase | "compare" | "features" | "draw" | "check";
 const NAMES: Readonly<Record<Shown, string>> = {
   load: "loading the models",
   pose: "finding the pose",
@@ -13,9 +13,11 @@ const NAMES: Readonly<Record<Shown, string>> = {
   decode: "decoding",
   compare: "comparing pictures",
   features: "taking features",
+  draw: "drawing pairs",
+  check: "checking files",
 };
 /** Phases of which the steps are counted. */
-const COUNTED: readonly Shown[] = ["load", "denoise", "compare", "features"];
+const COUNTED: readonly Shown[] = ["load", "denoise", "compare", "features", "draw", "check"];
 
 /** One line on a terminal that is written over: the phase, a bar, and the time left. Silent anywhere else. */
 export class Progress {

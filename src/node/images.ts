@@ -127,12 +127,16 @@ export async function writePng(path: string, image: RgbImage | GrayImage, option
   await writeFileAtomic(path, await encodePng(image, options));
 }
 
-/** A picture as a JPEG. @param quality - 1…100 @throws DeviceError when sharp is not installed */
+/**
+ * A picture as a JPEG.
+ * @param quality - 1…100; from 95 on every pixel keeps its own colour
+ * @throws DeviceError when sharp is not installed
+ */
 export async function encodeJpeg(image: RgbImage, quality: number): Promise<Uint8Array> {
   const { width, height, data } = image;
   const sharp = await loadSharp();
   return sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
-    .jpeg({ quality })
+    .jpeg({ quality, chromaSubsampling: quality >= 95 ? "4:4:4" : "4:2:0" })
     .toBuffer();
 }
 

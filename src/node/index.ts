@@ -4,3 +4,7 @@ export { encodePng, readImage, readMask, writePng } from "./images.ts";
 export { readLabels } from "./labels.ts";
 export { openOnnx } from "./onnx.ts";
 export { shipped } from "./package.ts";
+export { checkDataset, type DatasetReport } from "./data/check.ts";
+export { folderDataset, type FolderOptions } from "./data/folder.ts";
+export { threadedDataset } from "./data/pool.ts";
+export { openDataset, type DatasetSpec } from "./data/tasks.ts";

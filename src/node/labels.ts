@@ -27,6 +27,20 @@ export async function readLabels(path: string): Promise<GrayImage> {
   return labels;
 }
 
+/**
+ * The numbers that a grey or paletted PNG stores, whatever its colours: label maps of other sets of labels.
+ * @param count - how many labels there are
+ * @throws InputError in one line that names the file: as `readImage`, for other pictures, and for larger numbers
+ */
+export async function readStoredLabels(path: string, count: number): Promise<GrayImage> {
+  await readImage(path); // says what is wrong with a damaged file
+  const labels = readIndices(await readFile(path))?.image;
+  if (!labels) throw new InputError(path, "is no label map: not a grey or paletted PNG");
+  const wrong = labels.data.findIndex((label) => label >= count);
+  if (wrong >= 0) throw new InputError(path, `is no label map: ${labels.data[wrong]}, labels are 0 to ${count - 1}`);
+  return labels;
+}
+
 /** undefined when a colour is no label's. Greys below 19 are labels too: label maps saved as colour pictures. */
 function fromColours({ width, height, data: rgb }: RgbImage): GrayImage | undefined {
   const known = new Map(PALETTE.map(([r, g, b], label) => [(r << 16) | (g << 8) | b, label]));

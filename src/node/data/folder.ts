@@ -1,0 +1,134 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  filesOf,
+  fromLip,
+  LIP_LABELS,
+  listsOf,
+  parseBody25,
+  parsePairs,
+  type LayoutName,
+  type Order,
+  type Pair,
+  type PairFiles,
+  type PairList,
+  type Split,
+} from "../../training/data/layouts.ts";
+import type { TryOnDataset, TryOnSample } from "../../training/data/dataset.ts";
+import { InputError } from "../../util/errors.ts";
+import { agnosticMask, type AgnosticOptions, type Category } from "../../vision/agnostic.ts";
+import { binarise, type GrayImage } from "../../vision/image.ts";
+import { parseKeyPoints } from "../../vision/keypoints.ts";
+import type { Pose } from "../../vision/pose.ts";
+import { resize } from "../../vision/resize.ts";
+import { directory } from "../files.ts";
+import { readImage, readMask } from "../images.ts";
+import { readLabels, readStoredLabels } from "../labels.ts";
+
+export interface FolderOptions {
+  readonly split: Split;
+  /** paired: each person with what they wear. */
+  readonly order: Order;
+  readonly width: number;
+  readonly height: number;
+  /** Of those that the set has. Default: all of them. */
+  readonly categories?: readonly Category[];
+  /** given: the set's own masks; or how to make them from its label maps and key points. Default: as the dc model. */
+  readonly mask?: "given" | Partial<Omit<AgnosticOptions, "category">>;
+}
+
+const exists = async (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Which layout a folder has. @throws InputError when it has none */
+export async function layoutOf(root: string): Promise<LayoutName> {
+  const found = await stat(root).catch(() => undefined);
+  if (!found?.isDirectory()) throw new InputError(root, "no such folder");
+  for (const layout of ["VITON-HD", "Dress Code"] as const)
+    for (const { path } of listsOf(layout)) if (await exists(join(root, path))) return layout;
+  throw new InputError(
+    root,
+    "neither VITON-HD (train_pairs.txt, test_pairs.txt) nor Dress Code (upper_body/train_pairs.txt, …)",
+  );
+}
+
+/** The lists that a set has. */
+export async function listsIn(root: string): Promise<PairList[]> {
+  const lists = listsOf(await layoutOf(root));
+  const there = await Promise.all(lists.map(async ({ path }) => exists(join(root, path))));
+  return lists.filter((_, i) => there[i]);
+}
+
+export async function readList(root: string, list: PairList, complain?: (what: string) => void): Promise<Pair[]> {
+  return parsePairs(list, await directory(root).text(list.path), complain);
+}
+
+interface Entry {
+  readonly list: PairList;
+  readonly pair: Pair;
+}
+
+/**
+ * VITON-HD or Dress Code in the folders in which they are handed out.
+ * @throws InputError when the folder is neither, or has no pairs of what is asked for; FormatError for a torn list
+ */
+export async function folderDataset(root: string, options: FolderOptions): Promise<TryOnDataset> {
+  const { split, order, categories } = options;
+  const lists = (await listsIn(root)).filter(
+    (list) => list.split === split && list.order === order && (categories?.includes(list.category) ?? true),
+  );
+  const entries: Entry[] = [];
+  for (const list of lists) for (const pair of await readList(root, list)) entries.push({ list, pair });
+  if (entries.length === 0)
+    throw new InputError(root, `no ${order} pairs of ${split}${categories ? ` for ${categories.join(", ")}` : ""}`);
+  return {
+    length: entries.length,
+    get: async (index) => {
+      const entry = entries[index];
+      if (!entry) throw new InputError(root, `no sample ${index} among ${entries.length}`);
+      return readSample(root, entry, options);
+    },
+  };
+}
+
+async function readSample(root: string, { list, pair }: Entry, options: FolderOptions): Promise<TryOnSample> {
+  const { width, height, mask = {} } = options;
+  const files = filesOf(list, pair);
+  const read = async (path: string) => resize(await readImage(join(root, path)), width, height, "bicubic");
+  const [original, garment] = await Promise.all([readImage(join(root, files.person)), read(files.garment)]);
+  const person = resize(original, width, height, "bicubic");
+  const isKnown = files.truth !== undefined && (await exists(join(root, files.truth)));
+  const truth = list.order === "paired" ? person : isKnown ? await read(files.truth!) : undefined;
+  const names = pair;
+  const { category } = list;
+  if (mask === "given") {
+    const given = resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest");
+    return { person, garment, mask: given, truth, category, labels: undefined, pose: undefined, names };
+  }
+  const { labels, pose } = await readParts(root, list, files, original);
+  const { model = "dc", protect = { face: true, hands: true, shoes: true, bag: true }, ...rest } = mask;
+  const small = resize(labels, width, height, "nearest");
+  const made = agnosticMask(small, pose, { model, protect, ...rest, category });
+  return { person, garment, mask: made, truth, category, labels: small, pose, names };
+}
+
+/** What a mask is made from. @param size - the person's */
+export async function readParts(
+  root: string,
+  list: PairList,
+  files: PairFiles,
+  size: { readonly width: number; readonly height: number },
+): Promise<{ readonly labels: GrayImage; readonly pose: Pose }> {
+  const [labelPath, posePath] = [join(root, files.labels), join(root, files.keyPoints)];
+  const text = await readFile(posePath, "utf8").catch((cause: unknown) => {
+    throw new InputError(posePath, "cannot be read: no such file", { cause });
+  });
+  if (list.layout === "VITON-HD")
+    return { labels: fromLip(await readStoredLabels(labelPath, LIP_LABELS)), pose: parseBody25(posePath, text, size) };
+  // Joints that were not found have negative numbers in some releases.
+  const pose = parseKeyPoints(posePath, text).map((point) => (point.x < 0 || point.y < 0 ? { x: 0, y: 0 } : point));
+  return { labels: await readLabels(labelPath), pose };
+}
