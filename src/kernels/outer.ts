@@ -5,14 +5,13 @@ import type { Spec } from "../gpu/wgsl.ts";
 import { bindRange } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import { convParams, type ConvGeometry } from "./gemm.ts";
-import gather from "./lib/gather.wgsl";
 import index from "./lib/index.wgsl";
 import bindings from "./lib/outer.wgsl";
 import plainSource from "./outer_plain.wgsl";
 import subgroupSource from "./outer_subgroup.wgsl";
 import { sum } from "./sum.ts";
 
-const shared = { "lib/index.wgsl": index, "lib/outer.wgsl": bindings, "lib/gather.wgsl": gather };
+const shared = { "lib/index.wgsl": index, "lib/outer.wgsl": bindings };
 const params = {
   rows: "u32",
   outputs: "u32",

@@ -19,9 +19,11 @@ fn main(
   if (column4 >= p.k4 || o >= p.o4) { return; }
 
   var sums: array<vec4f, 4>;
-  for (var row = job.start; row < job.end; row++) {
-    let v = vec4f(g[p.g_first + job.batch * p.g_batch + row * p.o4 + o]);
-    let b = load_x(tap_at(place_of(job.batch, row), job.tap), column4);
+  for (var row = row_of(job.start); row.index < job.end; row = advance(row, 1u)) {
+    let at = seen_at(row, job);
+    if (at == NOWHERE) { continue; }
+    let v = vec4f(g[p.g_first + job.batch * p.g_batch + row.index * p.o4 + o]);
+    let b = vec4f(x[at + column4]);
     sums[0] += v.x * b;
     sums[1] += v.y * b;
     sums[2] += v.z * b;

@@ -24,15 +24,18 @@ fn main(
   let own = min(column4, p.k4 - 1u); // lanes past the edge repeat the last columns and store nothing
 
   var sums: array<vec4f, 4u * O4>;
+  var row = row_of(job.start + lane);
   for (var block = job.start; block < job.end; block += LANES) {
-    let row = min(block + lane, job.end - 1u);
-    let inside = block + lane < job.end;
-    let at = select(NOWHERE, tap_at(place_of(job.batch, row), job.tap), inside);
-    let g_at = p.g_first + job.batch * p.g_batch + row * p.o4;
+    let at = seen_at(row, job);
+    // a row past the end or on padding adds zeros: those of g, times any row of x
+    let counts = row.index < job.end && at != NOWHERE;
+    let x_at = select(p.x_first, at, counts);
+    let g_at = p.g_first + job.batch * p.g_batch + min(row.index, job.end - 1u) * p.o4;
     var a: array<vec4f, O4>;
-    for (var j = 0u; j < O4; j++) { a[j] = select(vec4f(), vec4f(g[g_at + min(job.o + j, p.o4 - 1u)]), inside); }
+    for (var j = 0u; j < O4; j++) { a[j] = select(vec4f(), vec4f(g[g_at + min(job.o + j, p.o4 - 1u)]), counts); }
+    row = advance(row, LANES);
     for (var r = 0u; r < LANES; r++) {
-      let b = load_x(subgroupShuffle(at, r), own);
+      let b = vec4f(x[subgroupShuffle(x_at, r) + own]);
       for (var j = 0u; j < O4; j++) {
         let v = subgroupShuffle(a[j], r);
         sums[4u * j] += v.x * b;

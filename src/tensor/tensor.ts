@@ -3,7 +3,7 @@ import type { View } from "../gpu/kernel.ts";
 import { DTypeError, ShapeError } from "../util/errors.ts";
 import { decodeF16, encodeF16 } from "../util/float16.ts";
 import { count, sameShape, show, type Shape } from "../util/shape.ts";
-import { packedSizes, unpackOrder } from "./packing.ts";
+import { unpackOrder } from "./packing.ts";
 import { recorded } from "./recording.ts";
 
 export type DType = "f32" | "f16" | "i32";
@@ -120,14 +120,6 @@ export class Tensor {
   share(): Tensor {
     void this.view;
     return new Tensor(this.device, this.#storage, this.shape, this.dtype, this.packed);
-  }
-
-  /** A packed weight's memory as it lies: [taps · inputs, outputs], both padded to multiples of 4. */
-  packedRows(): Tensor {
-    if (!this.packed) throw new ShapeError("packedRows", `${show(this.shape)} is not packed`);
-    const { taps, inputs4, outputs4 } = packedSizes(this.shape);
-    void this.view;
-    return new Tensor(this.device, this.#storage, [taps * inputs4, outputs4], this.dtype, false);
   }
 
   #reshaped(shape: Shape): Tensor {

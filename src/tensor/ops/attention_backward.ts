@@ -53,12 +53,15 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
     parts.push(found.q);
     sums = found;
   }
-  const joined = (t: Tensor, like: Tensor) =>
-    cast(sumTo(joinHeads(slice(t, 1, 0, like.shape[1]!), n), like.shape), like.dtype);
-  return [joined(concat(parts, 1), q), joined(sums!.k, k), joined(sums!.v, v)];
+  const tokens = (t: Tensor, like: Tensor) => cast(sumTo(slice(t, 1, 0, like.shape[1]!), like.shape), like.dtype);
+  return [
+    tokens(joinHeads(concat(parts, 1), n, [0, 2, 1, 3]), q),
+    tokens(joinHeads(sums!.k, n, [0, 3, 1, 2]), k),
+    tokens(joinHeads(sums!.v, n, [0, 3, 1, 2]), v),
+  ];
 }
 
-/** One block of queries: its dQ, and what it adds to dK and dV. */
+/** One block of queries: its dQ [batches, rows, d], and what it adds to dK and dV, [batches, d, keys]. */
 function blockGradients(
   { q, k, v, g }: AttentionOperands & { g: Tensor },
   { scale, causal, keys, start }: Options & { keys: number; start: number },
@@ -74,7 +77,8 @@ function blockGradients(
   const slopes = matmul(g, v, { transposeB: true });
   const views = { y: weights.view, g: slopes.view, gx: scores.view }; // the scores are used up
   softmaxBackward(device, { ...sizes, ...views, length: keys4, scale });
-  return { q: matmul(scores, k), k: outerSum(scores, q), v: outerSum(weights, g) };
+  // transposed, [batches, d, keys]: along the keys no lane is idle
+  return { q: matmul(scores, k), k: outerSum(q, scores), v: outerSum(g, weights) };
 }
 
 /** What is added to the scores of queries start … start + rows: nothing, or, ahead of a query, as good as minus infinity. */
@@ -92,8 +96,9 @@ function splitHeads(x: Tensor, n: number, heads: number): Tensor {
   return permute(wide, [0, 2, 1, 3]).reshape(n * heads, tokens, channels / heads);
 }
 
-/** [n·heads, t, d] → [n, t, heads·d]. */
-function joinHeads(x: Tensor, n: number): Tensor {
-  const [all = 0, tokens = 0, d = 0] = x.shape;
-  return permute(x.reshape(n, all / n, tokens, d), [0, 2, 1, 3]).reshape(n, tokens, (all / n) * d);
+/** [n·heads, t, d], or, by another order of dimensions, [n·heads, d, t] → [n, t, heads·d]. */
+function joinHeads(x: Tensor, n: number, order: readonly number[]): Tensor {
+  const [all = 0, a = 0, b = 0] = x.shape;
+  const y = permute(x.reshape(n, all / n, a, b), order);
+  return y.reshape(n, y.shape[1]!, -1);
 }

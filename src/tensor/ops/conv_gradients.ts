@@ -1,13 +1,12 @@
 import { outer } from "../../kernels/outer.ts";
 import { stridedCopy } from "../../kernels/strided_copy.ts";
-import { turn } from "../../kernels/turn.ts";
 import { stridesOf, type Shape } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
 import { packedSizes } from "../packing.ts";
 import { Tensor } from "../tensor.ts";
 import { bandCall, convBands, type ConvSizes } from "./conv_bands.ts";
 import { convolved } from "./conv_forward.ts";
-import { packWeight } from "./pack.ts";
+import { turnedWeight } from "./pack.ts";
 import { padChannels } from "./pad.ts";
 
 // A convolution's gradients (Dumoulin and Visin 2016, arXiv 1603.07285, chapter 4), unrecorded.
@@ -15,14 +14,8 @@ import { padChannels } from "./pad.ts";
 /** In x: the transposed convolution of g, as a convolution of g, its pixels spread by the stride, with the weight turned. */
 export function inputGradient(g: Tensor, weight: Tensor, sizes: ConvSizes): Tensor {
   const { n, input, kernel, pad } = sizes;
-  const { device, dtype } = g;
-  const [out = 0, inputs = 0] = weight.shape;
-  const elem = floatType("conv2d", g);
-  return device.scope(() => {
-    const own = weight.packed ? weight : packWeight(weight);
-    const { taps, inputs4, outputs4 } = packedSizes(weight.shape);
-    const turned = Tensor.emptyPacked(device, [inputs, out, ...kernel], dtype, own.view.bytes);
-    turn(device, own.view, turned.view, { taps, inputs4: inputs4 / 4, outputs4: outputs4 / 4, elem });
+  const inputs = weight.shape[1]!;
+  return g.device.scope(() => {
     const wide = spread(g, sizes.stride);
     const turnedSizes: ConvSizes = {
       n,
@@ -32,7 +25,7 @@ export function inputGradient(g: Tensor, weight: Tensor, sizes: ConvSizes): Tens
       stride: [1, 1],
       pad: [kernel[0] - 1 - pad[0], kernel[1] - 1 - pad[1]], // negative where padding is wider than the kernel
     };
-    return convolved(wide, turned, [n, ...input, inputs], turnedSizes, {});
+    return convolved(wide, turnedWeight(weight), [n, ...input, inputs], turnedSizes, {});
   });
 }
 

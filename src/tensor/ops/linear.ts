@@ -9,12 +9,10 @@ import { cast } from "./cast.ts";
 import { checkEpilogue, finish, type LinearOptions, type ProductOperands } from "./epilogue.ts";
 import { matmul } from "./matmul.ts";
 import { outerSum } from "./outer_sum.ts";
-import { packWeight } from "./pack.ts";
-import { cropChannels, padChannels } from "./pad.ts";
+import { packWeight, turnedWeight } from "./pack.ts";
+import { padChannels } from "./pad.ts";
 import { sumRows } from "./sum_dims.ts";
 import { activationBackward } from "./unary.ts";
-
-const up4 = (n: number) => Math.ceil(n / 4) * 4;
 
 /**
  * activation(x · Wᵀ + bias) + residual, in one kernel.
@@ -51,9 +49,8 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
 function timesWeight(g: Tensor, weight: Tensor): Tensor {
   const [out = 0, inputs = 0] = weight.shape;
   const rows = g.reshape(-1, out);
-  const gx = weight.packed
-    ? cropChannels(matmul(padChannels(rows, up4(out)), weight.packedRows(), { transposeB: true }), inputs)
-    : matmul(rows, weight);
+  const shape = [rows.shape[0]!, inputs];
+  const gx = weight.packed ? product(rows, turnedWeight(weight), shape, {}) : matmul(rows, weight);
   return gx.reshape(...g.shape.slice(0, -1), inputs);
 }
 

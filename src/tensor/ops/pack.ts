@@ -1,5 +1,6 @@
 import { bindRange, ranges } from "../../kernels/bands.ts";
 import { pack } from "../../kernels/pack.ts";
+import { turn } from "../../kernels/turn.ts";
 import { ShapeError } from "../../util/errors.ts";
 import { show } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
@@ -37,5 +38,20 @@ function packed(weight: Tensor): Tensor {
     const skip = raw.skip / BYTES[elem];
     pack(device, raw.view, y.view, { source, elem, outputs, inputs, taps, firstOutput: start, rows: length, skip });
   }
+  return y;
+}
+
+/**
+ * The packed weight [in, out, ...kernel] of a product's or convolution's gradient in its input: inputs and outputs
+ * exchanged, taps reversed. Unrecorded.
+ */
+export function turnedWeight(weight: Tensor): Tensor {
+  const { device, dtype, shape } = weight;
+  const [out = 0, inputs = 0, ...kernel] = shape;
+  const { taps, inputs4, outputs4 } = packedSizes(shape);
+  const own = weight.packed ? weight : packed(weight);
+  const y = Tensor.emptyPacked(device, [inputs, out, ...kernel], dtype, own.view.bytes);
+  const elem = dtype === "f16" ? "f16" : "f32";
+  turn(device, own.view, y.view, { taps, inputs4: inputs4 / 4, outputs4: outputs4 / 4, elem });
   return y;
 }
