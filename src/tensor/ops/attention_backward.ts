@@ -37,6 +37,8 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
   const keys4 = Math.ceil(keys / 4) * 4; // tokens of zeros: whole vectors of scores
   const [qHeads, gHeads] = [q, g].map((t) => splitHeads(t, n, heads)) as [Tensor, Tensor];
   const [kHeads, vHeads] = [k, v].map((t) => placed(splitHeads(t, n, heads), 1, 0, keys4)) as [Tensor, Tensor];
+  // keys along the rows too: such products load their right side in whole vectors
+  const [kRows, vRows] = [kHeads, vHeads].map((t) => permute(t, [0, 2, 1])) as [Tensor, Tensor];
   const rows = Math.max(16, Math.floor(BLOCK_BYTES / 4 / (n * heads * keys4) / 16) * 16);
   const parts: Tensor[] = [];
   let sums: { k: Tensor; v: Tensor } | undefined;
@@ -44,7 +46,7 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
     const before = sums;
     const found = device.scope(() => {
       const [own, slope] = [qHeads, gHeads].map((t) => slice(t, 1, start, start + length)) as [Tensor, Tensor];
-      const block = blockGradients({ q: own, k: kHeads, v: vHeads, g: slope }, { ...options, keys, start });
+      const block = blockGradients({ q: own, k: kHeads, kRows, vRows, g: slope }, { ...options, keys, start });
       if (!before) return block;
       return { q: block.q, k: add(before.k, block.k), v: add(before.v, block.v) };
     });
@@ -63,18 +65,18 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
 
 /** One block of queries: its dQ [batches, rows, d], and what it adds to dK and dV, [batches, d, keys]. */
 function blockGradients(
-  { q, k, v, g }: AttentionOperands & { g: Tensor },
+  { q, k, kRows, vRows, g }: { q: Tensor; k: Tensor; kRows: Tensor; vRows: Tensor; g: Tensor },
   { scale, causal, keys, start }: Options & { keys: number; start: number },
 ): AttentionOperands {
   const { device } = q;
   const [batches = 0, length = 0] = q.shape;
   const keys4 = k.shape[1]!;
-  let scores = matmul(mul(q, scale), k, { transposeB: true });
+  let scores = matmul(mul(q, scale), kRows);
   if (causal) scores = add(scores, causalMask(q, length, keys4, start));
   const sizes = { rows: batches * length, elem: "f32" } as const;
   const weights = Tensor.empty(device, scores.shape);
   softmax(device, { ...sizes, x: scores.view, y: weights.view, length: keys });
-  const slopes = matmul(g, v, { transposeB: true });
+  const slopes = matmul(g, vRows);
   const views = { y: weights.view, g: slopes.view, gx: scores.view }; // the scores are used up
   softmaxBackward(device, { ...sizes, ...views, length: keys4, scale });
   // transposed, [batches, d, keys]: along the keys no lane is idle
