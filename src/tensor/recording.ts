@@ -8,8 +8,11 @@ export type Saved = Readonly<Record<string, Tensor | undefined>>;
 export interface Rule<S extends Saved = Saved> {
   /** What the op reads; undefined for an option that was not given. */
   readonly inputs: readonly (Tensor | undefined)[];
-  /** What `backward` needs. It is kept until then, whatever becomes of the caller's tensors. */
-  save(y: Tensor): S;
+  /**
+   * What `backward` reads for the gradients that are needed. It is kept until then, whatever becomes of the caller's
+   * tensors: a frozen weight's input is not.
+   */
+  save(y: Tensor, needs: readonly boolean[]): S;
   /**
    * The result's gradient → each input's, of the input's shape (a packed weight's in natural order).
    * `needs` says for which inputs one is asked; what is returned for others is ignored. Runs untaped, in a scope.

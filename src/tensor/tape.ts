@@ -56,11 +56,11 @@ export class Tape implements Recorder {
   record<S extends Saved>(y: Tensor, { inputs, save, backward }: Rule<S>): void {
     const slots = inputs.map((input) => input && this.#slotOf(input));
     if (slots.every((slot) => slot === undefined)) return;
+    const needs = slots.map((slot) => slot !== undefined);
     const kept = Object.fromEntries(
-      Object.entries(save(y)).map(([name, tensor]) => [name, tensor?.share().keep()]),
+      Object.entries(save(y, needs)).map(([name, tensor]) => [name, tensor?.share().keep()]),
     ) as S;
     const output = this.#assign(y);
-    const needs = slots.map((slot) => slot !== undefined);
     this.#nodes.push({
       outputs: [output],
       saved: Object.values(kept).filter((tensor) => tensor !== undefined),

@@ -103,6 +103,26 @@ test("what inner scopes free is still there for the backward pass, and is freed 
   x.dispose();
 });
 
+test("only what the needed gradients read is kept", () => {
+  gpu.scope(() => {
+    const [x, w, frozen] = [tensor(1, 64, 32), tensor(2, 32, 32), tensor(3, 32, 32)];
+    const kept = (watched: Tensor, fn: () => Tensor) => {
+      const tape = new Tape(gpu);
+      tape.watch([watched]);
+      const before = gpu.memory.live;
+      tape.run(() => gpu.scope(fn));
+      const { live } = gpu.memory;
+      tape.dispose();
+      return live - before;
+    };
+    // through a frozen layer flows a gradient, for which its weight is read but not what it was applied to
+    expect(kept(x, () => ops.linear(ops.linear(ops.linear(x, frozen), frozen), frozen))).toBe(1);
+    // the last of two layers keeps its own input
+    expect(kept(w, () => ops.linear(ops.linear(x, w), w))).toBe(2);
+  });
+  expect(gpu.memory.live).toBe(0);
+});
+
 test("a failed backward pass leaves nothing behind", () => {
   const x = tensor(1, 6);
   const tape = new Tape(gpu);

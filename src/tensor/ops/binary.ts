@@ -26,13 +26,17 @@ function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
   floatType(op, b);
   const shape = broadcastShape(op, a.shape, b.shape);
   if (shape.length > 5) throw new ShapeError(op, `${show(shape)} has more than five dimensions`);
+  const [shapeA, shapeB] = [a.shape, b.shape];
   const reads = op === "mul" || op === "div";
   const rule = {
     inputs: [a, b],
-    save: () => ({ a: reads ? a : undefined, b: reads ? b : undefined }),
+    save: (_: Tensor, [needA, needB]: readonly boolean[]) => ({
+      a: reads && needB ? a : undefined,
+      b: reads && (needA || op === "div") ? b : undefined,
+    }),
     backward: (g: Tensor, saved: Operands, [needA = false, needB = false]: readonly boolean[]) => [
-      needA ? sumTo(slopeA(op, g, saved), a.shape) : undefined,
-      needB ? sumTo(slopeB(op, g, saved), b.shape) : undefined,
+      needA ? sumTo(slopeA(op, g, saved), shapeA) : undefined,
+      needB ? sumTo(slopeB(op, g, saved), shapeB) : undefined,
     ],
   };
   return recorded(a.device, rule, () => computed(op, a, b, shape));

@@ -8,7 +8,7 @@ import { cast } from "./cast.ts";
 import type { ConvSizes } from "./conv_bands.ts";
 import { convolved } from "./conv_forward.ts";
 import { inputGradient, weightGradient } from "./conv_gradients.ts";
-import { checkEpilogue } from "./epilogue.ts";
+import { checkEpilogue, productOperands, type ProductOperands } from "./epilogue.ts";
 import { linear } from "./linear.ts";
 import { sumDims, sumRows, sumTo } from "./sum_dims.ts";
 import { activationBackward } from "./unary.ts";
@@ -49,17 +49,17 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
     sizes.kernel.join() === "1,1" && sizes.stride.join() === "1,1" && sizes.output.join() === sizes.input.join();
   if (pointwise && !shift && weight.packed)
     return x.device.scope(() => linear(x, weight.asMatrix(), { bias, activation, residual }));
+  const { shape: weightShape } = weight;
   const rule = {
     inputs: [x, weight, bias, shift, residual],
-    save: () => ({ x, weight, ...(activation !== "none" && { bias, shift }) }),
-    backward: (g: Tensor, saved: ConvOperands, needs: readonly boolean[]) => {
-      const { x, weight, bias, shift: added } = saved;
-      const [needX, needW, needB, needShift] = needs;
-      const again = () => convolved(x, weight, shape, sizes, { bias, shift: added });
+    save: (_: Tensor, needs: readonly boolean[]) => productOperands({ x, weight, bias, shift }, activation, needs),
+    backward: (g: Tensor, saved: ProductOperands, [needX, needW, needB, needShift]: readonly boolean[]) => {
+      const { x, weight } = saved;
+      const again = () => convolved(x!, weight!, shape, sizes, { bias: saved.bias, shift: saved.shift });
       const slope = activation === "none" ? g : activationBackward(g, again(), activation);
       return [
-        needX ? inputGradient(slope, weight, sizes) : undefined,
-        needW ? cast(weightGradient(slope, x, weight.shape, sizes), weight.dtype) : undefined,
+        needX ? inputGradient(slope, weight!, sizes) : undefined,
+        needW ? cast(weightGradient(slope, x!, weightShape, sizes), g.dtype) : undefined,
         needB ? sumRows(slope) : undefined,
         needShift ? sumTo(sumDims(slope, [1, 2]).reshape(sizes.n, out), shift!.shape) : undefined,
         g,
@@ -68,8 +68,6 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
   };
   return recorded(x.device, rule, () => convolved(x, weight, shape, sizes, options));
 }
-
-type ConvOperands = { x: Tensor; weight: Tensor; bias?: Tensor | undefined; shift?: Tensor | undefined };
 
 /** Output size of a convolution, with its options in full. */
 function conv2dSizes(x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: Conv2dOptions): ConvSizes {

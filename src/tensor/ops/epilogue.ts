@@ -15,8 +15,18 @@ export interface LinearOptions {
   readonly residual?: Tensor | undefined;
 }
 
-/** What backward passes of products read. */
-export type ProductOperands = { x: Tensor; weight: Tensor; bias: Tensor | undefined };
+/** What backward passes of products read: the left side for the right one's gradient and the other way round. */
+export type ProductOperands = Readonly<Record<"x" | "weight" | "bias" | "shift", Tensor | undefined>>;
+
+/** Those of them that are needed; with an activation all, since what it was applied to is computed again. */
+export function productOperands(
+  { x, weight, bias, shift }: ProductOperands,
+  activation: Activation,
+  [needX, needWeight]: readonly boolean[],
+): ProductOperands {
+  if (activation !== "none") return { x, weight, bias, shift };
+  return { x: needWeight ? x : undefined, weight: needX ? weight : undefined, bias: undefined, shift: undefined };
+}
 
 /** Cuts the padding off the columns, and adds the residual that the kernel could not. */
 export function finish(y: Tensor, columns: number, residual: Tensor | undefined): Tensor {

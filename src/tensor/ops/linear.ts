@@ -6,7 +6,7 @@ import { packedSizes } from "../packing.ts";
 import { recorded } from "../recording.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 import { cast } from "./cast.ts";
-import { checkEpilogue, finish, type LinearOptions, type ProductOperands } from "./epilogue.ts";
+import { checkEpilogue, finish, type LinearOptions, productOperands, type ProductOperands } from "./epilogue.ts";
 import { matmul } from "./matmul.ts";
 import { outerSum } from "./outer_sum.ts";
 import { packWeight, turnedWeight } from "./pack.ts";
@@ -31,12 +31,13 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   checkEpilogue("linear", x, shape, options);
   const rule = {
     inputs: [x, weight, bias, residual],
-    save: () => ({ x, weight, bias: activation === "none" ? undefined : bias }),
+    save: (_: Tensor, needs: readonly boolean[]) =>
+      productOperands({ x, weight, bias, shift: undefined }, activation, needs),
     backward: (g: Tensor, { x, weight, bias }: ProductOperands, [needX, needW, needB]: readonly boolean[]) => {
-      const slope = activation === "none" ? g : activationBackward(g, linear(x, weight, { bias }), activation);
+      const slope = activation === "none" ? g : activationBackward(g, linear(x!, weight!, { bias }), activation);
       return [
-        needX ? timesWeight(slope, weight) : undefined,
-        needW ? cast(outerSum(slope.reshape(-1, out), x.reshape(-1, inputs)), weight.dtype) : undefined,
+        needX ? timesWeight(slope, weight!) : undefined,
+        needW ? cast(outerSum(slope.reshape(-1, out), x!.reshape(-1, inputs)), g.dtype) : undefined,
         needB ? sumRows(slope) : undefined,
         g,
       ];

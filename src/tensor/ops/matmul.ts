@@ -7,7 +7,7 @@ import { floatType, sameType, shapeError } from "../check.ts";
 import { recorded } from "../recording.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 import { cast } from "./cast.ts";
-import { checkEpilogue, finish, type LinearOptions, type ProductOperands } from "./epilogue.ts";
+import { checkEpilogue, finish, productOperands, type LinearOptions, type ProductOperands } from "./epilogue.ts";
 import { outerSum } from "./outer_sum.ts";
 import { padChannels } from "./pad.ts";
 import { permute } from "./permute.ts";
@@ -37,15 +37,17 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const sizes = matmulSizes(a, b, transposeB);
   const shape = a.shape.length === 2 && b.shape.length === 2 ? [sizes.m, sizes.n] : [sizes.batches, sizes.m, sizes.n];
   checkEpilogue("matmul", a, shape, options);
+  const [shapeA, shapeB] = [a.shape, b.shape];
   const rule = {
     inputs: [a, b, bias, residual],
-    save: () => ({ x: a, weight: b, bias: activation === "none" ? undefined : bias }),
+    save: (_: Tensor, needs: readonly boolean[]) =>
+      productOperands({ x: a, weight: b, bias, shift: undefined }, activation, needs),
     backward: (g: Tensor, saved: ProductOperands, [needA, needB, needBias]: readonly boolean[]) => {
       const { x: a, weight: b, bias } = saved;
-      const slope = activation === "none" ? g : activationBackward(g, matmul(a, b, { transposeB, bias }), activation);
+      const slope = activation === "none" ? g : activationBackward(g, matmul(a!, b!, { transposeB, bias }), activation);
       return [
-        needA ? sumTo(matmul(slope, b, { transposeB: !transposeB }), a.shape) : undefined,
-        needB ? cast(sumTo(matmulSum(slope, a, b, transposeB), b.shape), b.dtype) : undefined,
+        needA ? sumTo(matmul(slope, b!, { transposeB: !transposeB }), shapeA) : undefined,
+        needB ? cast(sumTo(matmulSum(slope, a!, shapeB, transposeB), shapeB), g.dtype) : undefined,
         needBias ? sumRows(slope) : undefined,
         g,
       ];
@@ -55,14 +57,14 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 }
 
 /** The gradient in b of a · b, or of a · bᵀ, batch by batch; of a shared b, summed over the batches. */
-function matmulSum(g: Tensor, a: Tensor, b: Tensor, transposeB: boolean): Tensor {
+function matmulSum(g: Tensor, a: Tensor, b: Shape, transposeB: boolean): Tensor {
   const sharedA = a.shape.length === 2 && g.shape.length === 3;
   const own = sharedA ? repeat(a.reshape(1, ...a.shape), g.shape[0]!) : a;
-  const sharedB = b.shape.length === 2 || b.shape[0] === 1;
+  const sharedB = b.length === 2 || b[0] === 1;
   const [left, right] = transposeB ? [g, own] : [own, g];
   if (!sharedB) return outerSum(left, right);
   const flat = (t: Tensor) => t.reshape(-1, t.shape.at(-1)!); // batches are more rows of one sum
-  return outerSum(flat(left), flat(right)).reshape(...b.shape);
+  return outerSum(flat(left), flat(right)).reshape(...b);
 }
 
 function multiplied(a: Tensor, b: Tensor, shape: Shape, sizes: MatmulSizes, options: MatmulOptions): Tensor {
