@@ -39,7 +39,7 @@ function check({ width, height, categories = ["upperbody"], framing, length = In
 
 /**
  * Drawn people and garments without end: anybody's numbers, no files. A sample depends on the seed and on its number
- * alone, and is drawn when it is asked for (67 a second of 64x96 pixels on one core, masks included).
+ * alone, and is drawn when it is asked for (some 70 a second of 64x96 pixels on one core, masks included).
  * @throws InputError for options that cannot be meant
  */
 export function drawnDataset(options: DrawnOptions): TryOnDataset {

@@ -56,8 +56,8 @@ const inverted = (scene: Scene): Scene => {
 };
 
 describe.each([
-  [64, 96, 12, "whole"],
-  [90, 130, 6, "whole"],
+  [64, 96, 8, "whole"],
+  [90, 130, 4, "whole"],
   [64, 96, 8, "half"],
   [400, 560, 2, "whole"],
 ] as const)("%ix%i, %i of each category, %s", (width, height, count, framing) => {
@@ -78,7 +78,7 @@ describe.each([
   });
 
   test("the generator's mask is one piece that covers the garment with a margin, and spares what is protected", () => {
-    let [garmentPixels, missed] = [0, 0];
+    let [garmentPixels, missed, spoilt] = [0, 0, 0];
     for (const scene of scenes) {
       const { labels, pose } = paintPerson(scene, "garment", width, height);
       const protect = { face: true, hands: true, shoes: true, hair: true, bag: true };
@@ -100,9 +100,10 @@ describe.each([
       for (let i = 0; i < mask.data.length; i++) {
         if (garment.data[i]) garmentPixels++;
         if ((garment.data[i] || (near.data[i] && labels.data[i] === LABEL.background)) && !mask.data[i]) missed++;
-        if (spared.has(labels.data[i]!)) expect(mask.data[i]).toBe(0);
+        if (spared.has(labels.data[i]!) && mask.data[i]) spoilt++;
       }
     }
+    expect(spoilt).toBe(0);
     expect(missed / garmentPixels).toBeLessThan(0.004);
   });
 
