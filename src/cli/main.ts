@@ -7,6 +7,7 @@ import { flushStderr, say } from "./stderr.ts";
 import type { DataArguments } from "./data.ts";
 import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
+import { addTrain, addTrainVae } from "./train_commands.ts";
 import type { TryOnArguments } from "./try-on.ts";
 
 interface DoctorArguments {
@@ -26,6 +27,8 @@ function program(): Command {
   addMask(toile);
   addEvaluate(toile);
   addData(toile);
+  addTrain(toile).action(async (options) => finish(await (await import("./train.ts")).trainTryOn(options)));
+  addTrainVae(toile).action(async (options) => finish(await (await import("./train-vae.ts")).trainVae(options)));
   toile
     .command("info")
     .description("say what a checkpoint file holds, and whether it is sound")

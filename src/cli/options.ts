@@ -14,17 +14,18 @@ export const whole = (least: number, most: number) =>
     .transform(Number)
     .refine((value) => value >= least && value <= most, `is not between ${least} and ${most}`);
 
-const real = z
-  .string()
-  .regex(/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, "is not a number")
-  .transform(Number)
-  .refine((value) => value >= 0 && value <= 100, "is not between 0 and 100");
+export const real = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, "is not a number")
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `is not between ${least} and ${most}`);
 
 export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
   z.enum(names, { error: `is not one of ${names.join(", ")}` });
 export const file = z.string({ error: "is needed" }).min(1, "is empty");
 
-const size = whole(1, LARGEST).superRefine((value, context) => {
+export const size = whole(1, LARGEST).superRefine((value, context) => {
   const nearest = Math.max(SMALLEST, Math.round(value / 8) * 8);
   if (value === nearest) return;
   const wrong = value % 8 === 0 ? `is less than ${SMALLEST}` : "is not divisible by 8";
@@ -88,7 +89,7 @@ const TryOnOptions = z
     width: size,
     height: size,
     steps: whole(1, 1000),
-    scale: real,
+    scale: real(0, 100),
     samples: whole(1, 64),
     seed: whole(-1, Number.MAX_SAFE_INTEGER),
     scheduler: oneOf(SCHEDULERS),

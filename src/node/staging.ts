@@ -23,11 +23,11 @@ export function outputFolder(path: string): OutputFolder {
       return hash.digest("hex");
     },
     remove: async (name) => rm(join(path, name), { recursive: true, force: true }),
-    append: async (name, text) => {
+    append: async (name, content) => {
       await mkdir(dirname(join(path, name)), { recursive: true });
       const handle = await open(join(path, name), "a");
       try {
-        await handle.appendFile(text);
+        await handle.appendFile(content);
       } finally {
         await handle.close();
       }

@@ -52,12 +52,17 @@ export class Runner {
     return this.#turns.dispose(() => this.#free());
   }
 
-  async #free(): Promise<void> {
+  /** Frees what was kept of the last garment and the mask generator's networks. */
+  async forget(): Promise<void> {
     this.#garment?.conditioning.dispose();
     this.#garment = undefined;
+    await this.#masks.dispose();
+  }
+
+  async #free(): Promise<void> {
+    await this.forget();
     const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
     for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
-    await this.#masks.dispose();
   }
 
   async #run(inputs: TryOnInputs, settings: TryOnSettings): Promise<TryOnResult> {

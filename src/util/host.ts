@@ -40,8 +40,8 @@ export interface OutputFolder extends Folder {
   remove(name: string): Promise<void>;
   /** Writes a file whole or not at all. */
   write(path: string, content: FileContent): Promise<void>;
-  /** Adds lines to a file. */
-  append(path: string, text: string): Promise<void>;
+  /** Adds to the end of a file. */
+  append(path: string, content: string | Uint8Array): Promise<void>;
 }
 
 /** A network run by ONNX Runtime. */

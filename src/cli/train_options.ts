@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { LR_SCHEDULERS } from "../training/lr_scheduler.ts";
+import { SUBSETS, type Subset } from "../training/masters.ts";
+import { file, oneOf, real, size, whole } from "./options.ts";
+
+const MANY = 1e9;
+const count = whole(1, MANY);
+const flag = z.boolean().default(false);
+const rate = real(1e-12, 1e6);
+const share = real(0, 1);
+
+/** Options that every training has, under the names of diffusers' training scripts. */
+export const loopOptions = {
+  dataset_dir: file.optional(),
+  drawn: count.optional(),
+  drawn_seed: whole(0, 2 ** 32 - 1),
+  augment: flag,
+  width: size,
+  height: size,
+  output_dir: file,
+  train_batch_size: whole(1, 4096),
+  gradient_accumulation_steps: whole(1, 4096),
+  learning_rate: rate,
+  lr_scheduler: oneOf(LR_SCHEDULERS),
+  lr_warmup_steps: whole(0, MANY),
+  max_train_steps: count.optional(),
+  num_train_epochs: count,
+  checkpointing_steps: count,
+  checkpoints_total_limit: count.optional(),
+  resume_from_checkpoint: file.optional(),
+  max_grad_norm: rate,
+  adam_beta1: rate,
+  adam_beta2: rate,
+  adam_weight_decay: share,
+  adam_epsilon: rate,
+  use_ema: flag,
+  ema_decay: rate,
+  seed: whole(0, 2 ** 32 - 1),
+  report_to: oneOf(["tensorboard", "jsonl", "none"]),
+  logging_dir: z.string(),
+  validation_steps: count.optional(),
+};
+
+export const TrainOptions = z.object({
+  ...loopOptions,
+  pretrained_model_name_or_path: file.optional(),
+  unet_config: file.optional(),
+  model: oneOf(["hd", "dc"]),
+  train: oneOf(Object.keys(SUBSETS) as [Subset, ...Subset[]]),
+  mixed_precision: oneOf(["no", "fp16"]),
+  gradient_checkpointing: flag,
+  garment_dropout: share,
+  snr_gamma: rate.optional(),
+  noise_offset: share,
+  cache_latents: flag,
+});
+
+export type LoopArguments = z.infer<z.ZodObject<typeof loopOptions>>;
+export type TrainArguments = z.infer<typeof TrainOptions>;
+
+export const TrainVaeOptions = z
+  .object({
+    ...loopOptions,
+    pretrained_model_name_or_path: file.optional(),
+    vae_config: file.optional(),
+    crop: size,
+    kl_weight: real(0, 1e6),
+    coarse_weight: real(0, 1e6),
+  })
+  .superRefine(({ crop, width, height }, context) => {
+    if (crop > Math.min(width, height))
+      context.addIssue({ code: "custom", path: ["crop"], message: `is larger than ${width}x${height}` });
+  });
+
+export type TrainVaeArguments = z.infer<typeof TrainVaeOptions>;

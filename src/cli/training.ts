@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import { augmented } from "../training/data/augment.ts";
+import type { TryOnDataset } from "../training/data/dataset.ts";
+import { drawnDataset } from "../training/data/drawn.ts";
+import { EMAModel } from "../training/ema.ts";
+import { resume, runTraining, type TrainingRun } from "../training/loop.ts";
+import type { Masters, TrainedNetwork } from "../training/masters.ts";
+import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
+import { Trainer, type StepReport } from "../training/trainer.ts";
+import { folderDataset } from "../node/data/folder.ts";
+import { outputFolder } from "../node/staging.ts";
+import type { Category } from "../vision/agnostic.ts";
+import type { OutputFolder } from "../util/host.ts";
+import { EXIT, UsageError, type ExitCode } from "./errors.ts";
+import { Interrupt } from "./interrupt.ts";
+import { say } from "./stderr.ts";
+import type { LoopArguments } from "./train_options.ts";
+
+// What `train` and `train-vae` share: the pairs, the logs, and the loop around what each of them trains.
+
+/** Held-out pairs are drawn with a seed that no training uses. */
+export const HELD_OUT = 0xb0a710ad;
+
+/** The pairs that the options name. */
+export async function openDataset(options: LoopArguments, categories: readonly Category[]): Promise<TryOnDataset> {
+  const { dataset_dir: folder, drawn, drawn_seed: seed, width, height, augment } = options;
+  if ((folder === undefined) === (drawn === undefined))
+    throw new UsageError("--dataset_dir or --drawn is needed, and not both");
+  const set =
+    folder === undefined
+      ? drawnDataset({ seed, width, height, categories, length: drawn! })
+      : await folderDataset(folder, { split: "train", order: "paired", width, height, categories });
+  return augment ? augmented(set, { seed: options.seed }) : set;
+}
+
+/**
+ * Does a training's work. The first Ctrl-C ends it after the step that is going on, with a checkpoint; a second one at
+ * once.
+ */
+export async function untilInterrupted(work: (interrupt: Interrupt) => Promise<ExitCode>): Promise<ExitCode> {
+  const interrupt = new Interrupt();
+  try {
+    return await work(interrupt);
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    say("toile: interrupted; the last checkpoint holds what was trained");
+    return EXIT.interrupted;
+  }
+}
+
+/** Steps of the whole training. */
+export function totalSteps(options: LoopArguments, pairs: number): number {
+  const { train_batch_size: size, gradient_accumulation_steps: parts } = options;
+  return options.max_train_steps ?? Math.ceil((pairs * options.num_train_epochs) / (size * parts));
+}
+
+export interface TrainingParts {
+  readonly options: LoopArguments;
+  readonly dtype: "f32" | "f16";
+  readonly networks: readonly TrainedNetwork[];
+  readonly masters: Masters;
+  readonly pairs: number;
+  readonly prepare: TrainingRun["prepare"];
+  readonly validate?: (step: number, output: OutputFolder) => Promise<void>;
+}
+
+/** Trains, going on from a checkpoint where that is asked for, and writes logs. @returns the last step's report */
+export async function train(parts: TrainingParts, interrupt: Interrupt): Promise<StepReport | undefined> {
+  const { options, networks, masters, prepare } = parts;
+  const { device, tensors } = masters;
+  const output = outputFolder(options.output_dir);
+  const ema = options.use_ema ? new EMAModel(device, tensors, { decay: options.ema_decay }) : undefined;
+  const maxTrainSteps = totalSteps(options, parts.pairs);
+  const trainer = new Trainer(masters, { ...trainerOptions(options), dtype: parts.dtype, maxTrainSteps }, ema);
+  const log = await openLog(output, options);
+  let last: StepReport | undefined;
+  const run: TrainingRun = {
+    trainer,
+    state: { networks, masters, optimizer: trainer.optimizer, ema },
+    output,
+    prepare,
+    options: {
+      seed: options.seed,
+      gradientAccumulationSteps: options.gradient_accumulation_steps,
+      maxTrainSteps,
+      checkpointingSteps: options.checkpointing_steps,
+      checkpointsTotalLimit: options.checkpoints_total_limit,
+      validationSteps: options.validation_steps,
+      signal: interrupt.signal,
+    },
+    onStep: async (report) => {
+      last = report;
+      if (report.skipped !== undefined) say(`toile: step ${report.step} was not taken: ${report.skipped}`);
+      if (process.stderr.isTTY) say(`step ${report.step}/${maxTrainSteps}  loss ${report.loss.toFixed(5)}`);
+      await log(report);
+    },
+    onCheckpoint: (name) => say(`toile: ${join(options.output_dir, name)} is written`),
+    validate: async (step) => parts.validate?.(step, output),
+  };
+  if (options.resume_from_checkpoint !== undefined) {
+    const name = await resume(run, options.resume_from_checkpoint);
+    say(name === undefined ? "toile: no checkpoint to go on from: beginning" : `toile: going on from ${name}`);
+  }
+  try {
+    await runTraining(run);
+    return last;
+  } finally {
+    trainer.dispose();
+    ema?.dispose();
+  }
+}
+
+const trainerOptions = (options: LoopArguments) => ({
+  learningRate: options.learning_rate,
+  lrScheduler: options.lr_scheduler,
+  lrWarmupSteps: options.lr_warmup_steps,
+  maxGradNorm: options.max_grad_norm,
+  betas: [options.adam_beta1, options.adam_beta2] as const,
+  weightDecay: options.adam_weight_decay,
+  eps: options.adam_epsilon,
+});
+
+/** Where a step's numbers go. */
+async function openLog(output: OutputFolder, options: LoopArguments): Promise<(report: StepReport) => Promise<void>> {
+  const { report_to: to, logging_dir: folder } = options;
+  if (to === "none") return async () => {};
+  const numbers = ({ loss, lr, gradNorm, lossScale }: StepReport) => ({
+    loss,
+    lr,
+    grad_norm: gradNorm,
+    loss_scale: lossScale,
+  });
+  if (to === "jsonl") {
+    const path = `${folder}/metrics.jsonl`;
+    return async (report) => {
+      const { step, skipped } = report;
+      await output.append(path, `${JSON.stringify({ step, ...numbers(report), ...(skipped && { skipped }) })}\n`);
+    };
+  }
+  const now = () => Date.now() / 1000;
+  const path = `${folder}/events.out.tfevents.${Math.floor(now())}.toile`;
+  await output.append(path, versionRecord(now()));
+  return (report) => output.append(path, scalarRecord(now(), report.step, numbers(report)));
+}

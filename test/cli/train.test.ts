@@ -1,0 +1,141 @@
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { scratch, startToile, toile } from "./run.ts";
+
+const UNET = {
+  block_out_channels: [8, 16],
+  down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
+  up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
+  layers_per_block: 1,
+  attention_head_dim: 2,
+  cross_attention_dim: 32,
+  norm_num_groups: 4,
+};
+
+const VAE = {
+  block_out_channels: [8, 8],
+  layers_per_block: 1,
+  norm_num_groups: 4,
+};
+
+const SMALL = ["--drawn", "6", "--width", "64", "--height", "64", "--train_batch_size", "2"];
+
+function unetRun(out: string, folder: string, more: readonly string[]): string[] {
+  const config = join(folder, "unet.json");
+  writeFileSync(config, JSON.stringify(UNET));
+  return ["train", ...SMALL, "--unet_config", config, "--output_dir", out, "--learning_rate", "1e-3", ...more];
+}
+
+const weights = (folder: string, step: number) =>
+  ["unet_garm", "unet_vton", "unet_vton_ema"].map((name) =>
+    readFileSync(join(folder, `checkpoint-${step}`, name, "diffusion_pytorch_model.safetensors")),
+  );
+
+const losses = (folder: string) =>
+  readFileSync(join(folder, "logs/metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { step: number; loss: number }).loss);
+
+/** Kills the command as soon as a folder is there. */
+async function killAt(args: readonly string[], folder: string): Promise<void> {
+  const child = startToile(args);
+  const ended = once(child, "exit");
+  while (!existsSync(folder) && child.exitCode === null) await wait(20);
+  child.kill("SIGKILL");
+  await ended;
+}
+
+const STEPS = ["--use_ema", "--max_train_steps", "6", "--gradient_accumulation_steps", "2", "--lr_scheduler", "cosine"];
+
+describe("toile train", () => {
+  test("a run that is killed and goes on gives the bits of one that is not", async () => {
+    const folder = scratch();
+    const [whole, killed] = [join(folder, "whole"), join(folder, "killed")];
+    const one = toile(unetRun(whole, folder, [...STEPS, "--checkpointing_steps", "3", "--validation_steps", "6"]));
+    expect([one.code, one.out]).toEqual([0, ""]);
+    expect(readdirSync(whole).sort()).toEqual(["checkpoint-3", "checkpoint-6", "logs"]);
+    expect(readdirSync(join(whole, "logs")).sort()).toEqual(["metrics.jsonl", "validation-6.png"]);
+    expect(losses(whole)).toHaveLength(6);
+    const other = unetRun(killed, folder, [...STEPS, "--checkpointing_steps", "2", "--checkpoints_total_limit", "1"]);
+    await killAt(other, join(killed, "checkpoint-2"));
+    const resumed = toile([...other, "--resume_from_checkpoint", "latest"]);
+    expect([resumed.code, resumed.err]).toEqual([0, expect.stringMatching(/going on from checkpoint-[24]\n/)]);
+    expect(weights(killed, 6)).toEqual(weights(whole, 6));
+    expect(readdirSync(killed).sort()).toEqual(["checkpoint-6", "logs"]);
+  });
+
+  test("Ctrl-C ends it after a step, with a checkpoint of it", async () => {
+    const folder = scratch();
+    const out = join(folder, "out");
+    const child = startToile(unetRun(out, folder, ["--max_train_steps", "1000", "--report_to", "jsonl"]));
+    const ended = once(child, "exit");
+    while (!existsSync(join(out, "logs/metrics.jsonl")) && child.exitCode === null) await wait(20);
+    child.kill("SIGINT");
+    expect(await ended).toEqual([130, null]);
+    const last = losses(out).length;
+    expect(readdirSync(out).sort()).toEqual([`checkpoint-${last}`, "logs"]);
+  });
+
+  test("TensorBoard's events, a subset of the parameters, min-SNR weights", () => {
+    const folder = scratch();
+    const out = join(folder, "out");
+    const more = ["--max_train_steps", "1", "--train", "fusion", "--snr_gamma", "5", "--report_to", "tensorboard"];
+    expect(toile(unetRun(out, folder, [...more, "--cache_latents"])).code).toBe(0);
+    expect(readdirSync(join(out, "logs"))[0]).toMatch(/^events\.out\.tfevents\./);
+    const optimizer = readFileSync(join(out, "checkpoint-1/optimizer.safetensors"));
+    const header = JSON.parse(optimizer.subarray(8, 8 + Number(optimizer.readBigUInt64LE())).toString()) as object;
+    const moved = Object.keys(header).filter((name) => name !== "__metadata__");
+    expect(moved.length).toBeGreaterThan(10);
+    expect(moved.filter((name) => !name.includes(".attn1."))).toEqual([]);
+  });
+
+  test.for<[string, string[], RegExp]>([
+    ["no pairs", ["train"], /--dataset_dir or --drawn is needed/],
+    ["both kinds of pairs", ["train", "--drawn", "3", "--dataset_dir", "x"], /and not both/],
+    [
+      "an unknown subset",
+      ["train", ...SMALL, "--train", "head"],
+      /--train "head" is not one of full, attention, fusion/,
+    ],
+    ["a rate of zero", ["train", ...SMALL, "--learning_rate", "0"], /--learning_rate "0" is not between/],
+    ["a crop larger than the picture", ["train-vae", ...SMALL, "--crop", "128"], /--crop "128" is larger than 64x64/],
+  ])("%s: exit code 2, before anything is loaded", ([, args, says]) => {
+    const { code, err } = toile([...args, "--output_dir", join(scratch(), "out")]);
+    expect([code, err]).toEqual([2, expect.stringMatching(says)]);
+    expect(err.trim().split("\n")).toHaveLength(1);
+  });
+
+  test("a folder that is no data set; a checkpoint that is not there", () => {
+    const folder = scratch();
+    const out = join(folder, "out");
+    const other = toile(["train", "--dataset_dir", folder, "--output_dir", out]);
+    expect([other.code, other.err]).toEqual([1, expect.stringContaining("neither VITON-HD")]);
+    const missing = toile(unetRun(out, folder, ["--resume_from_checkpoint", "checkpoint-9"]));
+    expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("checkpoint-9: manifest.json is missing")]);
+  });
+});
+
+test("toile train-vae: the loss falls, and what comes back of held-out pictures is measured per channel", () => {
+  const folder = scratch();
+  const [config, out] = [join(folder, "vae.json"), join(folder, "out")];
+  writeFileSync(config, JSON.stringify(VAE));
+  const steps = ["--max_train_steps", "20", "--validation_steps", "20", "--learning_rate", "3e-3"];
+  const ran = toile(["train-vae", ...SMALL, ...steps, "--vae_config", config, "--crop", "64", "--output_dir", out]);
+  expect([ran.code, ran.out]).toEqual([0, ""]);
+  const each = losses(out);
+  const mean = (part: readonly number[]) => part.reduce((a, b) => a + b) / part.length;
+  expect(mean(each.slice(-5))).toBeLessThan(0.6 * mean(each.slice(0, 3)));
+  const measured = JSON.parse(readFileSync(join(out, "logs/validation.jsonl"), "utf8")) as Record<string, number>;
+  expect(Object.keys(measured)).toEqual(["step", "psnr", "red", "green", "blue"]);
+  expect(measured["psnr"]).toBeGreaterThan(5);
+  expect(readdirSync(join(out, "checkpoint-20")).sort()).toEqual([
+    "manifest.json",
+    "optimizer.safetensors",
+    "trainer_state.json",
+    "vae",
+  ]);
+});
