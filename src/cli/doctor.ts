@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
-import { planAttention } from "../kernels/attention.ts";
-import { planGemm } from "../kernels/gemm.ts";
+import { planAttention } from "../kernels/attention_plan.ts";
+import { planGemm } from "../kernels/gemm_plan.ts";
 import { planReduce } from "../kernels/rows.ts";
 import { adapterAdvice } from "../node/adapter.ts";
 import { matmul } from "../tensor/ops.ts";
@@ -72,8 +72,15 @@ async function examine(): Promise<Report> {
 function tiers(facts: DeviceFacts): Record<string, string> {
   const reduce = planReduce(facts).variant;
   return {
-    "matrix product, convolution": planGemm(facts, 1024).variant,
-    attention: planAttention(facts, 64).variant,
+    "matrix product, convolution": planGemm(facts, {
+      elem: facts.f16 ? "f16" : "f32",
+      batches: 1,
+      m: 1024,
+      n4: 320,
+      k4: 320,
+      taps: 1,
+    }).variant,
+    attention: planAttention(facts, { elem: facts.f16 ? "f16" : "f32", headDim: 64 }).variant,
     "group norm, layer norm, softmax": reduce,
     "element-wise, copies": "plain",
   };

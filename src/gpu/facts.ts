@@ -18,6 +18,12 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
+/**
+ * How the device spells loads and stores of subgroup matrices: with the layout as a template argument, or, in older
+ * Dawn, as a flag. `emulated` computes them without matrix units, for tests.
+ */
+export type MatrixSyntax = "layout" | "flag" | "emulated";
+
 /** What a device can do: asked once, then passed as data, so that every choice of kernel is a pure function. */
 export interface DeviceFacts {
   /** For people: `llvmpipe (mesa, software)`. */
@@ -28,9 +34,13 @@ export interface DeviceFacts {
   readonly isSoftware: boolean;
   readonly f16: boolean;
   readonly timestamps: boolean;
-  /** Lanes of a subgroup, where the device has subgroups and always uses one size; else undefined. */
+  /** Lanes of a subgroup, where the device has subgroups and always uses one size, or one can be asked for. */
   readonly subgroupSize: number | undefined;
+  /** Shaders must ask for `subgroupSize`, because the device has others too. */
+  readonly pinned: boolean;
+  /** Empty where there are no matrix units or their syntax is unknown. */
   readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
+  readonly matrixSyntax: MatrixSyntax | undefined;
   readonly features: readonly string[];
   readonly limits: DeviceLimits;
 }
@@ -59,9 +69,14 @@ interface MatrixInfo {
 }
 
 /** Reads an adapter's answers into facts. `features` are those that the device was made with. */
-export function readFacts(info: GPUAdapterInfo, features: readonly string[], limits: DeviceLimits): DeviceFacts {
+export function readFacts(
+  info: GPUAdapterInfo,
+  features: readonly string[],
+  limits: DeviceLimits,
+  matrixSyntax?: MatrixSyntax,
+): DeviceFacts {
   const isSoftware = info.isFallbackAdapter || /llvmpipe|swiftshader|software|lavapipe/i.test(describe(info));
-  const uniform = info.subgroupMinSize > 0 && info.subgroupMinSize === info.subgroupMaxSize;
+  const { subgroupSize, pinned } = subgroups(info, features);
   return {
     name: `${info.device || info.description || "unnamed"} (${info.vendor || "unknown vendor"}${isSoftware ? ", software" : ""})`,
     vendor: info.vendor,
@@ -70,13 +85,23 @@ export function readFacts(info: GPUAdapterInfo, features: readonly string[], lim
     isSoftware,
     f16: features.includes("shader-f16"),
     timestamps: features.includes("timestamp-query"),
-    subgroupSize: features.includes("subgroups") && uniform ? info.subgroupMinSize : undefined,
-    subgroupMatrix: features.includes("chromium-experimental-subgroup-matrix")
-      ? [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])]
-      : [],
+    subgroupSize,
+    pinned,
+    subgroupMatrix: matrixSyntax ? [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])] : [],
+    matrixSyntax,
     features,
     limits,
   };
 }
 
 const describe = (info: GPUAdapterInfo) => `${info.device} ${info.description} ${info.architecture}`;
+
+/** The size of subgroups to count on. Where there are several, one is asked for: the one whose matrix units are usable. */
+function subgroups(info: GPUAdapterInfo, features: readonly string[]): Pick<DeviceFacts, "subgroupSize" | "pinned"> {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  if (!features.includes("subgroups") || !(least > 0)) return { subgroupSize: undefined, pinned: false };
+  if (least === most) return { subgroupSize: most, pinned: false };
+  if (!features.includes("subgroup-size-control")) return { subgroupSize: undefined, pinned: false };
+  const wanted = /intel/i.test(info.vendor) ? 16 : 32;
+  return { subgroupSize: Math.min(Math.max(wanted, least), most), pinned: true };
+}

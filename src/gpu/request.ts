@@ -1,6 +1,7 @@
 import { DeviceError } from "../util/errors.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceLimits } from "./facts.ts";
+import { probeMatrixSyntax } from "./matrix_syntax.ts";
 
 export interface RequestOptions extends DeviceOptions {
   readonly powerPreference?: GPUPowerPreference;
@@ -37,7 +38,8 @@ export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOp
     throw new DeviceError("requestDevice", `${name} gives no device: ${firstLine(error)}`, { cause: error });
   });
   const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, device.limits[name]])) as unknown as DeviceLimits;
-  return new Device(device, readFacts(adapter.info, features, { ...limits, ...fakeLimits }), options);
+  const syntax = await probeMatrixSyntax(device);
+  return new Device(device, readFacts(adapter.info, features, { ...limits, ...fakeLimits }, syntax), options);
 }
 
 /** A device of the browser. In Node use `requestDevice` from `toile/node`. */

@@ -6,7 +6,9 @@ export type Spec = Readonly<Record<string, SpecValue>>;
 const BLOCK = /^\/\/!spec\n([\s\S]*?)^\/\/!end$/m;
 const LINE = /^(const|alias) (\w+)(?:: (u32|i32|f32|bool))? = ([^;]+);/gm;
 const TYPE = /^(?:f32|f16|u32|i32|vec4<(?:f32|f16|u32|i32)>)$/;
-const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_invocation_id)/;
+const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_id|_invocation_id)/;
+const MATRIX = /\bsubgroupMatrix/;
+const ENTRY = "@compute @workgroup_size(";
 
 function literal(kernel: string, name: string, type: string | undefined, value: SpecValue): string {
   const wrong = () =>
@@ -29,6 +31,7 @@ function literal(kernel: string, name: string, type: string | undefined, value: 
  * Joins a kernel's files and writes `spec` into the initialisers of its `//!spec … //!end` block.
  * The text depends on (files, spec) alone, so a cache keyed on them cannot be wrong. One line of
  * `enable`s is always prepended, so a line of the result minus one is a line of the joined files.
+ * A spec constant `PIN` that is true asks for subgroups of `LANES`, which an attribute must do.
  */
 export function specialise(kernel: string, files: readonly string[], spec: Spec): string {
   const unknown = new Set(Object.keys(spec));
@@ -48,8 +51,16 @@ export function specialise(kernel: string, files: readonly string[], spec: Spec)
     return `//\n${lines}//`;
   });
   if (unknown.size > 0) throw new KernelError(kernel, `no spec constant named ${[...unknown].join(", ")}`);
-  const enables = [f16 ? "enable f16;" : "", SUBGROUP.test(joined) ? "enable subgroups;" : ""];
-  return `${enables.filter(Boolean).join(" ")}\n${text}`;
+  const pinned = spec["PIN"] === true;
+  const enables = [
+    MATRIX.test(joined) ? "diagnostic(off, chromium.subgroup_matrix_uniformity);" : "", // branches are on parameters
+    f16 ? "enable f16;" : "",
+    SUBGROUP.test(joined) ? "enable subgroups;" : "",
+    MATRIX.test(joined) ? "enable chromium_experimental_subgroup_matrix;" : "",
+    pinned ? "enable subgroup_size_control;" : "",
+  ];
+  const body = pinned ? text.replace(ENTRY, `@compute @subgroup_size(LANES) ${ENTRY.slice(9)}`) : text;
+  return `${enables.filter(Boolean).join(" ")}\n${body}`;
 }
 
 /** Turns a line of specialised text back into a file index and a line of that file, both counted from the sources. */

@@ -1,14 +1,18 @@
 import type { Device } from "../gpu/device.ts";
-import type { DeviceFacts } from "../gpu/facts.ts";
+import type { MatrixSyntax } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
-import type { Spec } from "../gpu/wgsl.ts";
-import { KernelError } from "../util/errors.ts";
+import matrixSource from "./attention_matrix.wgsl";
 import plainSource from "./attention_plain.wgsl";
+import { ATTENTION_TILES, matrixBytes, planAttention, subgroupRows } from "./attention_plan.ts";
 import subgroupSource from "./attention_subgroup.wgsl";
+import tiledSource from "./attention_tiled.wgsl";
 import { bindRange } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import shared from "./lib/attention.wgsl";
 import index from "./lib/index.wgsl";
+import matrix from "./lib/matrix.wgsl";
+import matrixEmulated from "./lib/matrix_emulated.wgsl";
+import matrixFlag from "./lib/matrix_flag.wgsl";
 
 const files = { "lib/index.wgsl": index, "lib/attention.wgsl": shared };
 const params = {
@@ -28,7 +32,14 @@ const bind = { q: "read", k: "read", v: "read", y: "read_write" } as const;
 const subgroup = defineKernel({
   name: "attention_subgroup",
   files: { ...files, "attention_subgroup.wgsl": subgroupSource },
-  spec: { elem: "f32", LANES: 8, ROWS: 8, D: 40, CAUSAL: false },
+  spec: { elem: "f32", LANES: 8, PIN: false, ROWS: 8, D: 40, CAUSAL: false },
+  params,
+  bind,
+});
+const tiled = defineKernel({
+  name: "attention_tiled",
+  files: { ...files, "attention_tiled.wgsl": tiledSource },
+  spec: { elem: "f32", D: 40, CAUSAL: false },
   params,
   bind,
 });
@@ -39,29 +50,22 @@ const plain = defineKernel({
   params,
   bind,
 });
-
-export interface AttentionPlan {
-  readonly variant: "subgroup" | "plain";
-  /** Queries of a tile. */
-  readonly rows: number;
-  readonly spec: Spec;
-}
-
-/** Queries of a tile: a wide head's sums leave less room. */
-const rowsFor = (headDim: number): number => (headDim <= 96 ? 16 : headDim <= 256 ? 8 : 4);
-
-/** Chooses the kernel. A pure function of the sizes and the device's facts; `forced` overrides it for tests. */
-export function planAttention(facts: DeviceFacts, headDim: number, forced?: string): AttentionPlan {
-  const lanes = facts.subgroupSize;
-  const variant = forced ?? (lanes === undefined ? "plain" : "subgroup");
-  if (variant === "plain") return { variant, rows: 64, spec: {} };
-  if (variant !== "subgroup")
-    throw new KernelError("attention", `no variant named ${variant}: there are subgroup and plain`);
-  if (lanes === undefined)
-    throw new KernelError("attention", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
-  const rows = rowsFor(headDim);
-  return { variant, rows, spec: { LANES: lanes, ROWS: rows } };
-}
+const defineMatrix = (name: string, functions: Readonly<Record<string, string>>) =>
+  defineKernel({
+    name,
+    files: { ...files, ...functions, "attention_matrix.wgsl": matrixSource },
+    spec: {
+      ...{ elem: "f16", comp: "f16", LANES: 32, PIN: false, MM: 16, NN: 16, KK: 16 },
+      ...{ ...ATTENTION_TILES[0], D: 40, CAUSAL: false },
+    },
+    params,
+    bind,
+  });
+const matrices = {
+  layout: defineMatrix("attention_matrix", { "lib/matrix.wgsl": matrix }),
+  flag: defineMatrix("attention_matrix_flag", { "lib/matrix_flag.wgsl": matrixFlag }),
+  emulated: defineMatrix("attention_matrix_emulated", { "lib/matrix_emulated.wgsl": matrixEmulated }),
+} satisfies Record<MatrixSyntax, unknown>;
 
 export interface AttentionCall {
   readonly elem: "f32" | "f16";
@@ -106,10 +110,12 @@ export function attention(device: Device, call: AttentionCall): void {
 
 function record(device: Device, call: AttentionCall, first: { q: number; kv: number }): void {
   const { elem, batches, heads, headDim, queries, keys, causal, scale, q, k, v, y } = call;
-  const plan = planAttention(device.facts, headDim, device.variants["attention"]);
+  const plan = planAttention(device.facts, { elem, headDim }, device.variants["attention"]);
   const tiles = Math.ceil(queries / plan.rows);
   const token = (heads * headDim) / 4;
-  device.run(plan.variant === "subgroup" ? subgroup : plain, {
+  const kernel =
+    plan.variant === "matrix" ? matrices[device.facts.matrixSyntax!] : { subgroup, tiled, plain }[plan.variant];
+  device.run(kernel, {
     spec: { ...plan.spec, elem, D: headDim, CAUSAL: causal },
     params: {
       batches,
@@ -132,11 +138,40 @@ const specs = ["f32", "f16"].flatMap((elem) =>
   [8, 40, 64, 80, 160, 512].flatMap((D) => [false, true].map((CAUSAL) => ({ elem, D, CAUSAL }))),
 );
 
+const UNITS = [
+  { comp: "f16", MM: 16, NN: 16, KK: 16 },
+  { comp: "f16", MM: 8, NN: 16, KK: 16 },
+  { comp: "f16", MM: 8, NN: 8, KK: 16 },
+  { comp: "f32", MM: 8, NN: 8, KK: 8 },
+];
+const MOST_BYTES = 48 * 1024; // of workgroup memory, on the devices that have such units
+const matrixSpecs = (LANES: number, PIN: boolean) =>
+  specs
+    .filter(({ D }) => D <= 256)
+    .flatMap((spec) =>
+      UNITS.filter(({ comp }) => comp === "f32" || spec.elem === "f16").flatMap((units) =>
+        ATTENTION_TILES.filter(
+          (tile) =>
+            matrixBytes(tile, { M: units.MM, N: units.NN, K: units.KK, componentType: units.comp }, spec.D, LANES) <=
+            MOST_BYTES,
+        ).map((tile) => ({ ...spec, ...units, ...tile, LANES, PIN })),
+      ),
+    );
+const matrixNeeds = ["subgroups", "subgroup-size-control", "chromium-experimental-subgroup-matrix"];
+
 export const attentionEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
-    needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].flatMap((LANES) => [{ ...spec, LANES, ROWS: rowsFor(spec.D) }])),
+    needs: ["subgroups", "subgroup-size-control"],
+    specs: specs.flatMap((spec) =>
+      [4, 8, 16, 32, 64, 128].flatMap((LANES) =>
+        [false, true].map((PIN) => ({ ...spec, LANES, PIN, ROWS: subgroupRows(spec.D) })),
+      ),
+    ),
   },
+  { kernel: tiled, specs: specs.filter(({ D }) => D <= 256) },
   { kernel: plain, specs },
+  { kernel: matrices.layout, needs: matrixNeeds, specs: matrixSpecs(32, true) },
+  { kernel: matrices.flag, needs: matrixNeeds, specs: matrixSpecs(32, true) },
+  { kernel: matrices.emulated, needs: ["subgroups"], specs: matrixSpecs(8, false) },
 ];

@@ -5,6 +5,7 @@
 //!spec
 alias elem = f32; // storage type of q, k, v and y; sums are f32
 const LANES: u32 = 8u; // the device's subgroup size
+const PIN: bool = false; // it has others too: this one is asked for
 const ROWS: u32 = 8u; // queries of a tile
 const D: u32 = 40u; // channels of a head
 const CAUSAL: bool = false;

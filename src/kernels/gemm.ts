@@ -1,11 +1,12 @@
 import type { Device } from "../gpu/device.ts";
-import type { DeviceFacts } from "../gpu/facts.ts";
+import type { MatrixSyntax } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
-import type { Spec } from "../gpu/wgsl.ts";
-import { KernelError } from "../util/errors.ts";
 import { activationCode, type Activation } from "./activation.ts";
 import type { KernelEntry } from "./entry.ts";
+import matrixSource from "./gemm_matrix.wgsl";
 import plainSource from "./gemm_plain.wgsl";
+import { MATRIX_TILES, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
+import reduceSource from "./gemm_reduce.wgsl";
 import subgroupSource from "./gemm_subgroup.wgsl";
 import tiledSource from "./gemm_tiled.wgsl";
 import activation from "./lib/activation.wgsl";
@@ -13,6 +14,9 @@ import epilogue from "./lib/epilogue.wgsl";
 import gather from "./lib/gather.wgsl";
 import bindings from "./lib/gemm.wgsl";
 import index from "./lib/index.wgsl";
+import matrix from "./lib/matrix.wgsl";
+import matrixEmulated from "./lib/matrix_emulated.wgsl";
+import matrixFlag from "./lib/matrix_flag.wgsl";
 
 const shared = {
   "lib/index.wgsl": index,
@@ -47,25 +51,28 @@ const params = {
   stride_x: "u32",
   pad_y: "u32",
   pad_x: "u32",
+  splits: "u32",
+  split_steps: "u32",
+  y_split: "u32",
   extras: "u32",
   activation: "u32",
 } as const;
 
 const bind = { x: "read", w: "read", bias: "read", shift: "read", residual: "read", y: "read_write" } as const;
 
-const switches = { elem: "f32", CONV: false, W_ROWS: false };
+const switches = { elem: "f32", stored: "f32", CONV: false, W_ROWS: false };
 
 const subgroup = defineKernel({
   name: "gemm_subgroup",
   files: { ...shared, "gemm_subgroup.wgsl": subgroupSource },
-  spec: { ...switches, LANES: 8, ROWS: 16 },
+  spec: { ...switches, LANES: 8, PIN: false, ROWS: 16 },
   params,
   bind,
 });
 const tiled = defineKernel({
   name: "gemm_tiled",
   files: { ...shared, "gemm_tiled.wgsl": tiledSource },
-  spec: switches,
+  spec: { ...switches, ROWS: 64, COLUMNS4: 16, TM: 8, TN4: 2 },
   params,
   bind,
 });
@@ -77,28 +84,46 @@ const plain = defineKernel({
   bind,
 });
 
-/** How a product is computed: which kernel, and its tile. */
-export interface GemmPlan {
-  readonly variant: "subgroup" | "tiled" | "plain";
-  readonly rows: number;
-  /** Columns of a tile, in vectors. */
-  readonly columns4: number;
-  readonly spec: Spec;
-}
+const defineMatrix = (name: string, functions: Readonly<Record<string, string>>) =>
+  defineKernel({
+    name,
+    files: { ...shared, ...functions, "gemm_matrix.wgsl": matrixSource },
+    spec: {
+      ...{ elem: "f16", stored: "f16", comp: "f16", CONV: false, W_ROWS: false, LANES: 32, PIN: false },
+      ...{ MM: 16, NN: 16, KK: 16, ...MATRIX_TILES[0] },
+    },
+    params,
+    bind,
+  });
+const matrices = {
+  layout: defineMatrix("gemm_matrix", { "lib/matrix.wgsl": matrix }),
+  flag: defineMatrix("gemm_matrix_flag", { "lib/matrix_flag.wgsl": matrixFlag }),
+  emulated: defineMatrix("gemm_matrix_emulated", { "lib/matrix_emulated.wgsl": matrixEmulated }),
+} satisfies Record<MatrixSyntax, unknown>;
 
-/** Chooses the kernel for m rows. A pure function of the sizes and the device's facts; `forced` overrides it for tests. */
-export function planGemm(facts: DeviceFacts, m: number, forced?: string): GemmPlan {
-  const lanes = facts.subgroupSize;
-  const variant = forced ?? (lanes === undefined ? "tiled" : "subgroup");
-  if (variant === "plain") return { variant, rows: 1, columns4: 1, spec: {} };
-  if (variant === "tiled") return { variant, rows: 32, columns4: 8, spec: {} };
-  if (variant !== "subgroup")
-    throw new KernelError("gemm", `no variant named ${variant}: there are subgroup, tiled and plain`);
-  if (lanes === undefined)
-    throw new KernelError("gemm", `variant subgroup needs a fixed subgroup size, which ${facts.name} lacks`);
-  const rows = m <= 4 ? 4 : 16; // 16 rows keep their sums in registers, 32 do not
-  return { variant, rows, columns4: lanes, spec: { LANES: lanes, ROWS: rows } };
-}
+const reduce = defineKernel({
+  name: "gemm_reduce",
+  files: {
+    "lib/index.wgsl": index,
+    "lib/activation.wgsl": activation,
+    "lib/epilogue.wgsl": epilogue,
+    "gemm_reduce.wgsl": reduceSource,
+  },
+  spec: { elem: "f32" },
+  params: {
+    rows: "u32",
+    m: "u32",
+    n4: "u32",
+    splits: "u32",
+    y_first: "u32",
+    y_batch: "u32",
+    first_shift: "u32",
+    rows_per_shift: "u32",
+    extras: "u32",
+    activation: "u32",
+  },
+  bind: { parts: "read", bias: "read", shift: "read", residual: "read", y: "read_write" },
+});
 
 /** What is added and applied to a product before it is stored: activation(sum + bias + shift) + residual. */
 export interface Epilogue {
@@ -149,16 +174,30 @@ export interface GemmCall {
 
 /** Records one product. */
 export function gemm(device: Device, call: GemmCall): void {
+  const { elem, batches, m, n4, k4, conv } = call;
+  const [kh, kw] = conv?.kernel ?? [1, 1];
+  // a convolution's images are rows of one product
+  const plan = planGemm(device.facts, { elem, batches, m, n4, k4, taps: kh * kw }, device.variants["gemm"]);
+  if (plan.splits === 1) return multiply(device, plan, call);
+  const parts = device.alloc(plan.splits * batches * m * n4 * 16);
+  const { epilogue: _, ...sums } = call;
+  const stride = { x: 0, w: 0, ...call.batchStride, y: m * n4 };
+  multiply(device, plan, { ...sums, y: parts, first: { x: call.first?.x ?? 0, y: 0 }, batchStride: stride });
+  addParts(device, plan, call, parts);
+  device.release(parts);
+}
+
+function multiply(device: Device, plan: GemmPlan, call: GemmCall): void {
   const { batches, m, n4, k4, conv, epilogue: post = {} } = call;
-  const plan = planGemm(device.facts, m, device.variants["gemm"]);
   const tilesM = Math.ceil(m / plan.rows);
   const tilesN = Math.ceil(n4 / plan.columns4);
-  const kernel = { subgroup, tiled, plain }[plan.variant];
+  const parts = batches * plan.splits;
   const { nothing } = device;
-  device.run(kernel, {
+  device.run(kernelOf(device, plan), {
     spec: {
       ...plan.spec,
       elem: call.elem,
+      stored: plan.splits > 1 ? "f32" : call.elem,
       CONV: conv !== undefined,
       W_ROWS: call.wRows ?? false,
     },
@@ -167,29 +206,58 @@ export function gemm(device: Device, call: GemmCall): void {
       n4,
       k4,
       tiles_m: tilesM,
-      tiles_n: plan.variant === "plain" ? batches : tilesN,
+      tiles_n: plan.variant === "plain" ? parts : tilesN,
       x_first: call.first?.x ?? 0,
       y_first: call.first?.y ?? 0,
       x_batch: call.batchStride?.x ?? 0,
       w_batch: call.batchStride?.w ?? 0,
       y_batch: call.batchStride?.y ?? 0,
-      first_shift: post.firstShift ?? 0,
-      rows_per_shift: post.rowsPerShift ?? 1,
       ...convParams(conv),
-      extras: (post.bias ? 1 : 0) + (post.shift ? 2 : 0) + (post.residual ? 4 : 0),
-      activation: activationCode(post.activation),
+      splits: plan.splits,
+      split_steps: plan.splitSteps,
+      y_split: batches * m * n4,
+      ...epilogueParams(post),
     },
-    bind: {
-      x: call.x,
-      w: call.w,
-      bias: post.bias ?? nothing,
-      shift: post.shift ?? nothing,
-      residual: post.residual ?? nothing,
-      y: call.y,
-    },
-    groups: plan.variant === "plain" ? Math.ceil((batches * m * n4) / 64) : tilesM * tilesN * batches,
+    bind: { x: call.x, w: call.w, ...epilogueViews(post, nothing), y: call.y },
+    groups: plan.variant === "plain" ? Math.ceil((parts * m * n4) / 64) : tilesM * tilesN * parts,
   });
 }
+
+function kernelOf({ facts }: Device, { variant }: GemmPlan) {
+  return variant === "matrix" ? matrices[facts.matrixSyntax!] : { subgroup, tiled, plain }[variant];
+}
+
+/** The second stage of a split product: its parts in their order, then the epilogue. */
+function addParts(device: Device, plan: GemmPlan, call: GemmCall, parts: View): void {
+  const { elem, batches, m, n4, epilogue: post = {} } = call;
+  device.run(reduce, {
+    spec: { elem },
+    params: {
+      rows: batches * m,
+      m,
+      n4,
+      splits: plan.splits,
+      y_first: call.first?.y ?? 0,
+      y_batch: call.batchStride?.y ?? 0,
+      ...epilogueParams(post),
+    },
+    bind: { parts, ...epilogueViews(post, device.nothing), y: call.y },
+    groups: Math.ceil((batches * m * n4) / 64),
+  });
+}
+
+const epilogueParams = (post: Epilogue) => ({
+  first_shift: post.firstShift ?? 0,
+  rows_per_shift: post.rowsPerShift ?? 1,
+  extras: (post.bias ? 1 : 0) + (post.shift ? 2 : 0) + (post.residual ? 4 : 0),
+  activation: activationCode(post.activation),
+});
+
+const epilogueViews = ({ bias, shift, residual }: Epilogue, nothing: View) => ({
+  bias: bias ?? nothing,
+  shift: shift ?? nothing,
+  residual: residual ?? nothing,
+});
 
 export function convParams(conv: ConvGeometry | undefined) {
   const [kh, kw] = conv?.kernel ?? [1, 1];
@@ -210,16 +278,45 @@ export function convParams(conv: ConvGeometry | undefined) {
 }
 
 const forms = [{}, { W_ROWS: true }, { CONV: true }];
-const specs = ["f32", "f16"].flatMap((elem) => forms.map((form) => ({ elem, ...form })));
+const stored = [
+  { elem: "f32", stored: "f32" },
+  { elem: "f16", stored: "f16" },
+  { elem: "f16", stored: "f32" },
+];
+const specs = stored.flatMap((types) => forms.map((form) => ({ ...types, ...form })));
+
+/** Shapes of matrix units that devices are known to have, and of one that the emulation can run on few lanes. */
+const UNITS = [
+  { comp: "f16", MM: 16, NN: 16, KK: 16 },
+  { comp: "f16", MM: 8, NN: 16, KK: 16 },
+  { comp: "f16", MM: 8, NN: 8, KK: 16 },
+  { comp: "f32", MM: 8, NN: 8, KK: 8 },
+];
+
+const matrixSpecs = (lanes: readonly number[], pins: readonly boolean[]) =>
+  specs.flatMap((spec) =>
+    UNITS.filter(({ comp }) => comp === "f32" || spec.elem === "f16").flatMap((units) =>
+      MATRIX_TILES.flatMap((tile) =>
+        lanes.flatMap((LANES) => pins.map((PIN) => ({ ...spec, ...units, ...tile, LANES, PIN }))),
+      ),
+    ),
+  );
+const matrixNeeds = ["subgroups", "subgroup-size-control", "chromium-experimental-subgroup-matrix"];
 
 export const gemmEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
-    needs: ["subgroups"],
+    needs: ["subgroups", "subgroup-size-control"],
     specs: specs.flatMap((spec) =>
-      [4, 8, 16, 32, 64].flatMap((LANES) => [4, 16].map((ROWS) => ({ ...spec, LANES, ROWS }))),
+      [4, 8, 16, 32, 64, 128].flatMap((LANES) =>
+        SUBGROUP_ROWS.flatMap((ROWS) => [false, true].map((PIN) => ({ ...spec, LANES, ROWS, PIN }))),
+      ),
     ),
   },
-  { kernel: tiled, specs },
+  { kernel: tiled, specs: specs.flatMap((spec) => TILED_TILES.map((tile) => ({ ...spec, ...tile }))) },
   { kernel: plain, specs },
+  { kernel: reduce, specs: [{ elem: "f32" }, { elem: "f16" }] },
+  { kernel: matrices.layout, needs: matrixNeeds, specs: matrixSpecs([32], [true]) },
+  { kernel: matrices.flag, needs: matrixNeeds, specs: matrixSpecs([32], [true]) },
+  { kernel: matrices.emulated, needs: ["subgroups"], specs: matrixSpecs([8], [false]) },
 ];

@@ -2,7 +2,8 @@
 // The simplest form, against which the others are measured, and the choice for a few rows.
 
 //!spec
-alias elem = f32; // storage type of x, w, shift, residual and y; sums are f32
+alias elem = f32; // storage type of x, w, shift and residual; sums are f32
+alias stored = f32; // type of y: elem, or f32 for the parts of a split product
 const CONV: bool = false;
 const W_ROWS: bool = false;
 //!end
@@ -16,18 +17,15 @@ fn main(
   let i = group_index(group, groups) * 64u + lane;
   let column4 = i % p.n4;
   let row = i / p.n4 % p.m;
-  let batch = i / (p.n4 * p.m);
-  if (batch >= p.tiles_n) { return; } // here tiles_n counts batches
+  if (i >= p.tiles_n * p.n4 * p.m) { return; } // here tiles_n counts batches and their parts
+  let part = part_of(i / (p.n4 * p.m), p.taps * p.k4);
 
-  let place = place_of(batch, row);
+  let place = place_of(part.batch, row);
   var sum = vec4f();
-  for (var tap = 0u; tap < p.taps; tap++) {
-    let at = tap_at(place, tap);
-    for (var k = 0u; k < p.k4; k++) {
-      let a = load_x(at, k);
-      sum += load_w(batch * p.w_batch, tap, k, column4) * a;
-    }
+  for (var step = part.first; step < part.end; step++) {
+    let tap = step / p.k4;
+    let k = step % p.k4;
+    sum += load_w(part.batch * p.w_batch, tap, k, column4) * load_x(tap_at(place, tap), k);
   }
-  let out = p.y_first + batch * p.y_batch + row * p.n4 + column4;
-  y[out] = vec4<elem>(epilogue(sum, batch, row, column4, out));
+  store(part, row, column4, sum);
 }

@@ -3,8 +3,10 @@
 // on software adapters, where every load is dear; each lane owns four columns, so w is read once per tile.
 
 //!spec
-alias elem = f32; // storage type of x, w, shift, residual and y; sums are f32
+alias elem = f32; // storage type of x, w, shift and residual; sums are f32
+alias stored = f32; // type of y: elem, or f32 for the parts of a split product
 const LANES: u32 = 8u; // the device's subgroup size
+const PIN: bool = false; // it has others too: this one is asked for
 const ROWS: u32 = 16u; // rows of a tile
 const CONV: bool = false;
 const W_ROWS: bool = false;
@@ -24,25 +26,29 @@ fn main(
   if (tile >= p.groups) { return; }
   let first_row = tile % p.tiles_m * ROWS; // neighbours share columns: their part of w stays in the cache
   let column4 = tile / p.tiles_m % p.tiles_n * LANES + lane;
-  let batch = tile / (p.tiles_m * p.tiles_n);
+  let part = part_of(tile / (p.tiles_m * p.tiles_n), p.taps * p.k4);
   let n4 = min(column4, p.n4 - 1u); // lanes past the edge repeat the last columns and store nothing
 
   var places: array<Place, LOADS>;
-  for (var j = 0u; j < LOADS; j++) { places[j] = place_of(batch, min(first_row + j * LANES + lane, p.m - 1u)); }
+  for (var j = 0u; j < LOADS; j++) { places[j] = place_of(part.batch, min(first_row + j * LANES + lane, p.m - 1u)); }
 
   var sums: array<vec4f, ROWS>;
-  for (var tap = 0u; tap < p.taps; tap++) {
+  for (var step = part.first; step < part.end;) {
+    let tap = step / p.k4;
+    let first_k = step % p.k4;
+    let end_k = min(p.k4, first_k + part.end - step);
     var at: array<u32, LOADS>;
     for (var j = 0u; j < LOADS; j++) { at[j] = tap_at(places[j], tap); }
-    for (var k = 0u; k < p.k4; k++) {
+    for (var k = first_k; k < end_k; k++) {
       var a: array<vec4f, LOADS>;
       for (var j = 0u; j < LOADS; j++) { a[j] = load_x(at[j], k); }
-      let b = load_w(batch * p.w_batch, tap, k, n4);
+      let b = load_w(part.batch * p.w_batch, tap, k, n4);
       for (var r = 0u; r < ROWS; r++) {
         let v = subgroupShuffle(a[r / LANES], r % LANES);
         sums[r] += v.x * b[0] + v.y * b[1] + v.z * b[2] + v.w * b[3];
       }
     }
+    step += end_k - first_k;
   }
 
   if (column4 >= p.n4) { return; }
@@ -50,8 +56,5 @@ fn main(
   // copies of its body: the compiler keeps `sums` in registers only while every index into it is constant
   for (var r = 0u; r < ROWS; r++) { parked[r * LANES + lane] = sums[r]; }
   let rows = min(ROWS, p.m - first_row);
-  for (var r = 0u; r < rows; r++) {
-    let i = p.y_first + batch * p.y_batch + (first_row + r) * p.n4 + column4;
-    y[i] = vec4<elem>(epilogue(parked[r * LANES + lane], batch, first_row + r, column4, i));
-  }
+  for (var r = 0u; r < rows; r++) { store(part, first_row + r, column4, parked[r * LANES + lane]); }
 }

@@ -1,72 +1,95 @@
-// Matrix product and convolution through workgroup memory, for devices without a fixed subgroup size.
-// 8 × 8 threads own a tile of 32 × 32; each thread four rows of four columns. Per step the workgroup stages
-// 32 rows of x and of w, KT vectors deep.
+// Matrix product and convolution through workgroup memory, without subgroups.
+// A tile of ROWS × 4·COLUMNS4 belongs to a grid of threads, of which each sums TM rows of TN4 vectors in registers. Per
+// step the workgroup stages KD vectors along k of x's rows and of w, both with k as the slow index, so that a thread
+// reads its rows and columns as vectors.
 
 //!spec
-alias elem = f32; // storage type of x, w, shift, residual and y; sums are f32
+alias elem = f32; // storage type of x, w, shift and residual; sums are f32
+alias stored = f32; // type of y: elem, or f32 for the parts of a split product
 const CONV: bool = false;
 const W_ROWS: bool = false;
+const ROWS: u32 = 64u;
+const COLUMNS4: u32 = 16u;
+const TM: u32 = 8u; // a multiple of 4
+const TN4: u32 = 2u;
 //!end
 
-const KT: u32 = 4u; // vectors along k of one step: 16 values
+const KD: u32 = 4u; // vectors along k of one step
+const ROWS4: u32 = ROWS / 4u;
+const GRID_N: u32 = COLUMNS4 / TN4; // threads along the columns
+const GRID_M: u32 = ROWS / TM;
+const THREADS: u32 = GRID_M * GRID_N;
+const TM4: u32 = TM / 4u;
 
-var<workgroup> tile_x: array<array<vec4f, KT>, 32>;
-var<workgroup> tile_w: array<array<vec4f, 8>, 16>; // [k][column4]
+var<workgroup> tile_x: array<array<vec4f, ROWS4>, KD * 4u>; // [k][rows]
+var<workgroup> tile_w: array<array<vec4f, COLUMNS4>, KD * 4u>; // [k][columns]
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) thread: u32,
 ) {
   let tile = group_index(group, groups);
   if (tile >= p.groups) { return; }
-  let first_row = tile % p.tiles_m * 32u;
-  let first_column4 = tile / p.tiles_m % p.tiles_n * 8u;
-  let batch = tile / (p.tiles_m * p.tiles_n);
-  let own_row = lane / 8u * 4u;
-  let own_column = lane % 8u;
+  let first_row = tile % p.tiles_m * ROWS;
+  let first_column4 = tile / p.tiles_m % p.tiles_n * COLUMNS4;
+  let steps = (p.k4 + KD - 1u) / KD; // of one tap
+  let part = part_of(tile / (p.tiles_m * p.tiles_n), p.taps * steps);
 
-  // threads 2i and 2i + 1 stage row i of x; every thread stages 2 of the 128 vectors of w
-  let x_place = place_of(batch, min(first_row + lane / 2u, p.m - 1u));
+  // the first threads stage x and the last ones w, each a block of 4 × 4; in small tiles some stage both
+  let stages_x = thread < ROWS4 * KD;
+  let x_depth = thread % KD;
+  let x_rows4 = thread / KD % ROWS4;
+  var places: array<Place, 4>;
+  for (var i = 0u; i < 4u; i++) { places[i] = place_of(part.batch, min(first_row + x_rows4 * 4u + i, p.m - 1u)); }
+  let stages_w = thread >= THREADS - COLUMNS4 * KD;
+  let w_block = thread - min(thread, THREADS - COLUMNS4 * KD);
+  let w_depth = w_block / COLUMNS4 % KD;
+  let w_column4 = w_block % COLUMNS4;
 
-  var sums: array<vec4f, 4>;
-  let steps = (p.k4 + KT - 1u) / KT;
-  for (var step = 0u; step < p.taps * steps; step++) {
+  let own_m = thread / GRID_N;
+  let own_n = thread % GRID_N;
+  var sums: array<array<vec4f, TN4>, TM>;
+  for (var step = part.first; step < part.end; step++) {
     let tap = step / steps;
-    let k = step % steps * KT;
-    let at = tap_at(x_place, tap);
-    for (var j = 0u; j < KT / 2u; j++) {
-      let depth = lane % 2u * (KT / 2u) + j;
-      tile_x[lane / 2u][depth] = select(vec4f(), load_x(at, min(k + depth, p.k4 - 1u)), k + depth < p.k4);
+    let k = step % steps * KD;
+    if (stages_x) {
+      let depth = k + x_depth;
+      var rows: mat4x4f;
+      for (var i = 0u; i < 4u; i++) {
+        rows[i] = load_x(select(NOWHERE, tap_at(places[i], tap), depth < p.k4), depth);
+      }
+      let columns = transpose(rows);
+      for (var i = 0u; i < 4u; i++) { tile_x[x_depth * 4u + i][x_rows4] = columns[i]; }
     }
-    if (lane < 32u) {
-      let depth = lane / 8u;
-      let column4 = min(first_column4 + lane % 8u, p.n4 - 1u);
-      let b = load_w(batch * p.w_batch, tap, min(k + depth, p.k4 - 1u), column4);
-      for (var j = 0u; j < 4u; j++) { tile_w[depth * 4u + j][lane % 8u] = b[j]; }
+    if (stages_w) {
+      let depth = k + w_depth;
+      let b = load_w(part.batch * p.w_batch, tap, min(depth, p.k4 - 1u), min(first_column4 + w_column4, p.n4 - 1u));
+      for (var i = 0u; i < 4u; i++) { tile_w[w_depth * 4u + i][w_column4] = select(vec4f(), b[i], depth < p.k4); }
     }
     workgroupBarrier();
-    for (var depth = 0u; depth < KT; depth++) {
-      let b0 = tile_w[depth * 4u][own_column];
-      let b1 = tile_w[depth * 4u + 1u][own_column];
-      let b2 = tile_w[depth * 4u + 2u][own_column];
-      let b3 = tile_w[depth * 4u + 3u][own_column];
-      for (var r = 0u; r < 4u; r++) {
-        let a = tile_x[own_row + r][depth];
-        sums[r] += a.x * b0 + a.y * b1 + a.z * b2 + a.w * b3;
+    for (var d = 0u; d < KD * 4u; d++) {
+      var b: array<vec4f, TN4>;
+      for (var c = 0u; c < TN4; c++) { b[c] = tile_w[d][own_n + c * GRID_N]; }
+      for (var r = 0u; r < TM4; r++) {
+        let a = tile_x[d][own_m + r * GRID_M];
+        for (var c = 0u; c < TN4; c++) {
+          sums[r * 4u][c] += a.x * b[c];
+          sums[r * 4u + 1u][c] += a.y * b[c];
+          sums[r * 4u + 2u][c] += a.z * b[c];
+          sums[r * 4u + 3u][c] += a.w * b[c];
+        }
       }
     }
     workgroupBarrier();
   }
 
-  let column4 = first_column4 + own_column;
-  if (column4 >= p.n4) { return; }
-  for (var r = 0u; r < 4u; r++) {
-    let row = first_row + own_row + r;
-    if (row < p.m) {
-      let i = p.y_first + batch * p.y_batch + row * p.n4 + column4;
-      y[i] = vec4<elem>(epilogue(sums[r], batch, row, column4, i));
+  for (var r = 0u; r < TM; r++) {
+    let row = first_row + (own_m + r / 4u * GRID_M) * 4u + r % 4u;
+    for (var c = 0u; c < TN4; c++) {
+      let column4 = first_column4 + own_n + c * GRID_N;
+      if (row < p.m && column4 < p.n4) { store(part, row, column4, sums[r][c]); }
     }
   }
 }

@@ -66,7 +66,7 @@ const apply = defineKernel({
 
 export const groupNormEntries: readonly KernelEntry[] = [
   { kernel: stats, specs: ["f32", "f16"].map((elem) => ({ elem })) },
-  { kernel: combines[0]!, specs: [4, 8, 16, 32, 64].map((lanes) => ({ WG: lanes })), needs: ["subgroups"] },
+  { kernel: combines[0]!, specs: [4, 8, 16, 32, 64, 128].map((lanes) => ({ WG: lanes })), needs: ["subgroups"] },
   { kernel: combines[1]!, specs: [{ WG: 64 }] },
   { kernel: apply, specs: ["f32", "f16"].flatMap((elem) => [false, true].map((SILU) => ({ elem, SILU }))) },
 ];

@@ -22,7 +22,7 @@ export type ReduceVariant = keyof typeof reducers;
 
 /** Chooses how a row is reduced, and how many threads do it. */
 export function planReduce(facts: DeviceFacts, forced?: string): { variant: ReduceVariant; WG: number } {
-  const lanes = facts.subgroupSize;
+  const lanes = facts.pinned ? undefined : facts.subgroupSize; // these kernels do not ask for a size
   if (lanes !== undefined && forced !== "workgroup") return { variant: "subgroup", WG: lanes };
   return { variant: "workgroup", WG: 64 };
 }
@@ -53,7 +53,7 @@ const softmaxes = (["subgroup", "workgroup"] as const).map((variant) =>
 
 /** Specs of a pair of kernels [subgroup, workgroup]. */
 export const reduceSpecs = (i: number) =>
-  ["f32", "f16"].flatMap((elem) => (i === 0 ? [4, 8, 16, 32, 64] : [64]).map((WG) => ({ elem, WG })));
+  ["f32", "f16"].flatMap((elem) => (i === 0 ? [4, 8, 16, 32, 64, 128] : [64]).map((WG) => ({ elem, WG })));
 
 const entry = (kernel: Kernel, i: number, specs: readonly Spec[]): KernelEntry => ({
   kernel,

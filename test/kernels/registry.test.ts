@@ -20,7 +20,7 @@ test("names are unique, and what uses subgroups says so", () => {
   const names = KERNELS.map(({ kernel }) => kernel.name);
   expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
   for (const { kernel, needs = [] } of KERNELS) {
-    const uses = kernel.files.some(({ text }) => /\bsubgroup(Add|Max|Min|Broadcast|Shuffle)/.test(text));
+    const uses = kernel.files.some(({ text }) => /\bsubgroup(Add|Max|Min|Broadcast|Shuffle|Matrix)/.test(text));
     expect([kernel.name, needs.includes("subgroups")]).toEqual([kernel.name, uses]);
   }
 });
@@ -33,14 +33,22 @@ const full = (kernel: Kernel, spec: Spec = {}) => {
 const registered = new Set(KERNELS.flatMap(({ kernel, specs }) => specs.map((spec) => full(kernel, spec))));
 
 // The null backend runs nothing, so the plans of any device can be recorded on it.
-const FACTS: Record<string, Partial<DeviceFacts>> = Object.fromEntries(
-  [undefined, 4, 8, 16, 32, 64].flatMap((subgroupSize) =>
-    [true, false].map((isSoftware) => [
-      `${subgroupSize ?? "no"} lanes, ${isSoftware ? "software" : "hardware"}`,
-      { subgroupSize, isSoftware },
-    ]),
+const f16 = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+const f32 = { componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 };
+const pinned = { subgroupSize: 32, pinned: true, isSoftware: false };
+const FACTS: Record<string, Partial<DeviceFacts>> = {
+  ...Object.fromEntries(
+    [undefined, 4, 8, 16, 32, 64, 128].flatMap((subgroupSize) =>
+      [true, false].map((isSoftware) => [
+        `${subgroupSize ?? "no"} lanes, ${isSoftware ? "software" : "hardware"}`,
+        { subgroupSize, isSoftware, pinned: false, subgroupMatrix: [] },
+      ]),
+    ),
   ),
-);
+  "32 lanes out of several": { ...pinned, subgroupMatrix: [] },
+  "matrix units": { ...pinned, subgroupMatrix: [f32, f16], matrixSyntax: "layout" },
+  "matrix units, older syntax": { ...pinned, subgroupMatrix: [f16], matrixSyntax: "flag" },
+};
 
 test.for(Object.keys(FACTS))("what ops use on a device with %s is registered", async (name) => {
   const device = await requestDevice({ backend: "null" });

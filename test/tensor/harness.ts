@@ -1,4 +1,4 @@
-import type { Device } from "../../src/gpu/device.ts";
+import { Device, type DeviceOptions } from "../../src/gpu/device.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { decodeF16, encodeF16 } from "../../src/util/float16.ts";
 import { requestDevice } from "../../src/node/device.ts";
@@ -29,12 +29,21 @@ export async function variantSettings(
   for (const name of names) {
     const options = { variants: { [family]: name }, guard: 256 };
     const [own, other] = [await requestDevice(options), await swiftShader(options)];
-    for (const gpu of other ? [own, other] : [own])
+    for (const device of other ? [own, other] : [own]) {
+      const gpu = name.startsWith("matrix") ? withMatrices(device, options) : device;
       for (const elem of ["f32", "f16"] as const)
         if (elem === "f32" || gpu.facts.f16)
           found.push({ name: `${gpu.facts.subgroupSize} lanes, ${name}, ${elem}`, gpu, elem });
+    }
   }
   return found;
+}
+
+/** The same device with matrix units: they are emulated, so that the kernels written for them run anywhere. */
+export function withMatrices({ gpu, facts }: Device, options: DeviceOptions): Device {
+  const f32 = { resultComponentType: "f32", componentType: "f32", M: 8, N: 8, K: 8 };
+  const f16 = { resultComponentType: "f32", componentType: "f16", M: 8, N: 8, K: 16 };
+  return new Device(gpu, { ...facts, subgroupMatrix: [f32, f16], matrixSyntax: "emulated" }, options);
 }
 
 /** Seeded normal numbers that the storage type holds exactly, so that the oracle sees what the kernel sees. */

@@ -72,7 +72,7 @@ const POST = [
   { activation: "none" as const, residual: true, shift: true },
 ];
 
-describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain"]))("$name", (setting) => {
+describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain", "matrix-32x32"]))("$name", (setting) => {
   const { gpu, elem } = setting;
   const tensor = maker(setting);
   const f32 = (values: Float32Array) => Tensor.from(gpu, values, [values.length]);

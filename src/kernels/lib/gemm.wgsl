@@ -27,6 +27,9 @@ struct Params {
   stride_x: u32,
   pad_y: u32,
   pad_x: u32,
+  splits: u32, // parts along k, each stored by itself; 1 stores results
+  split_steps: u32, // steps along taps and k of one part
+  y_split: u32, // vectors from one part of y to the next
   extras: u32, // lib/epilogue.wgsl
   activation: u32, // lib/activation.wgsl
 }
@@ -37,7 +40,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read> shift: array<vec4<elem>>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4<elem>>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4<elem>>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<stored>>;
 
 // Four neighbouring rows of w (along k), four columns each.
 fn load_w(batch_at: u32, tap: u32, k: u32, column4: u32) -> mat4x4f {
@@ -47,4 +50,23 @@ fn load_w(batch_at: u32, tap: u32, k: u32, column4: u32) -> mat4x4f {
   }
   let i = batch_at + (tap * p.k4 + k) * 4u * p.n4 + column4;
   return mat4x4f(vec4f(w[i]), vec4f(w[i + p.n4]), vec4f(w[i + 2u * p.n4]), vec4f(w[i + 3u * p.n4]));
+}
+
+// The share of a sum that one workgroup computes: steps [first, end) of a batch's product.
+struct Part {
+  batch: u32,
+  split: u32,
+  first: u32,
+  end: u32,
+}
+
+fn part_of(index: u32, steps: u32) -> Part {
+  let split = index % p.splits;
+  let first = split * p.split_steps;
+  return Part(index / p.splits, split, first, min(first + p.split_steps, steps));
+}
+
+fn store(part: Part, row: u32, column4: u32, sum: vec4f) {
+  let i = p.y_first + part.split * p.y_split + part.batch * p.y_batch + row * p.n4 + column4;
+  y[i] = vec4<stored>(epilogue(sum, part.batch, row, column4, i));
 }
