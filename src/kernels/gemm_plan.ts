@@ -114,9 +114,10 @@ const TILED: readonly Form[] = TILED_TILES.map((spec) => ({
   spec,
 }));
 
-function subgroupForms({ subgroupSize: lanes, pinned }: DeviceFacts): Form[] {
+function subgroupForms({ subgroupSize: lanes, pinned, limits }: DeviceFacts): Form[] {
   if (lanes === undefined) return [];
-  return SUBGROUP_ROWS.map((rows) => ({
+  const fitting = SUBGROUP_ROWS.filter((rows) => rows * lanes * 16 <= limits.maxComputeWorkgroupStorageSize);
+  return fitting.map((rows) => ({
     name: `subgroup-${rows}`,
     variant: "subgroup",
     rows,

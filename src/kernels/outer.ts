@@ -62,7 +62,7 @@ export const outerEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
     needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64, 128].map((LANES) => ({ ...spec, LANES }))),
+    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].map((LANES) => ({ ...spec, LANES }))),
   },
   { kernel: plain, specs },
 ];
@@ -87,7 +87,8 @@ export function planOuter(
   { rows, o4, k4, taps }: { rows: number; o4: number; k4: number; taps: number },
   forced?: string,
 ): OuterPlan {
-  const lanes = facts.pinned ? undefined : facts.subgroupSize; // these kernels do not ask for a size
+  // this kernel does not ask for a size, and 128 lanes would need more workgroup memory than every device has
+  const lanes = facts.pinned || (facts.subgroupSize ?? 0) > 64 ? undefined : facts.subgroupSize;
   const bySubgroup = lanes !== undefined && (forced ?? "subgroup") === "subgroup";
   const columns4 = bySubgroup ? lanes : 16;
   const tiles = Math.ceil(o4 / TILE_O4) * Math.ceil(k4 / columns4) * taps;

@@ -69,7 +69,9 @@ describe("the plan of a try-on step", () => {
     f16: true,
     timestamps: false,
     subgroupSize: 32,
+    pinned: false,
     subgroupMatrix: [],
+    matrixSyntax: undefined,
     features: [],
     limits: {
       maxBufferSize: most,
