@@ -9,6 +9,7 @@ import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
 import { addTrain, addTrainVae } from "./train_commands.ts";
 import type { TryOnArguments } from "./try-on.ts";
+import type { TuneArguments } from "./tune.ts";
 
 interface DoctorArguments {
   readonly json?: boolean;
@@ -52,6 +53,13 @@ function program(): Command {
           : await (await import("./doctor.ts")).doctor(options),
       ),
     );
+  toile
+    .command("tune")
+    .description("time the forms of each kernel on this machine, and keep the fastest for later runs")
+    .option("--size <WxH>", "size of the pictures to tune for", "768x1024")
+    .option("--dtype <name>", "auto, f32 or f16", "auto")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: TuneArguments) => finish(await (await import("./tune.ts")).tune(options)));
   return toile;
 }
 

@@ -10,7 +10,7 @@ import { Recorder, Recording } from "./recording.ts";
 import { Scopes, type Disposable } from "./scopes.ts";
 
 export interface DeviceOptions {
-  /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`. */
+  /** Kernel variants by name, for tests and comparisons: `{ gemm: "plain" }`; by problem where they were measured. */
   readonly variants?: Readonly<Record<string, string>>;
   readonly host?: Host;
   /** Bytes of guard band behind every buffer, which `checkGuards` inspects. For tests. */

@@ -1,6 +1,6 @@
 import { DeviceError } from "../util/errors.ts";
 import { Device, type DeviceOptions } from "./device.ts";
-import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceLimits } from "./facts.ts";
+import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceFacts, type DeviceLimits } from "./facts.ts";
 import { probeMatrixSyntax } from "./matrix_syntax.ts";
 
 export interface RequestOptions extends DeviceOptions {
@@ -9,6 +9,8 @@ export interface RequestOptions extends DeviceOptions {
   readonly without?: readonly string[];
   /** Smaller limits than the device's, so that splitting can be tested on any device. */
   readonly fakeLimits?: Partial<DeviceLimits>;
+  /** Variants measured on this device, by problem; those in `variants` come first. */
+  readonly tuned?: (facts: DeviceFacts) => Readonly<Record<string, string>>;
   /** What to do where there is no adapter, for the error. */
   readonly advice?: string;
 }
@@ -39,7 +41,8 @@ export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOp
   });
   const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, device.limits[name]])) as unknown as DeviceLimits;
   const syntax = await probeMatrixSyntax(device);
-  return new Device(device, readFacts(adapter.info, features, { ...limits, ...fakeLimits }, syntax), options);
+  const facts = readFacts(adapter.info, features, { ...limits, ...fakeLimits }, syntax);
+  return new Device(device, facts, { ...options, variants: { ...options.tuned?.(facts), ...options.variants } });
 }
 
 /** A device of the browser. In Node use `requestDevice` from `toile/node`. */

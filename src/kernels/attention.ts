@@ -3,7 +3,7 @@ import type { MatrixSyntax } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import matrixSource from "./attention_matrix.wgsl";
 import plainSource from "./attention_plain.wgsl";
-import { ATTENTION_TILES, matrixBytes, planAttention, subgroupRows } from "./attention_plan.ts";
+import { attentionKey, ATTENTION_TILES, matrixBytes, planAttention, subgroupRows } from "./attention_plan.ts";
 import subgroupSource from "./attention_subgroup.wgsl";
 import tiledSource from "./attention_tiled.wgsl";
 import { bindRange } from "./bands.ts";
@@ -110,7 +110,9 @@ export function attention(device: Device, call: AttentionCall): void {
 
 function record(device: Device, call: AttentionCall, first: { q: number; kv: number }): void {
   const { elem, batches, heads, headDim, queries, keys, causal, scale, q, k, v, y } = call;
-  const plan = planAttention(device.facts, { elem, headDim }, device.variants["attention"]);
+  const problem = { elem, headDim };
+  const name = device.variants["attention"] ?? device.variants[attentionKey(problem)];
+  const plan = planAttention(device.facts, problem, name);
   const tiles = Math.ceil(queries / plan.rows);
   const token = (heads * headDim) / 4;
   const kernel =

@@ -8,6 +8,9 @@ export interface AttentionProblem {
   readonly headDim: number;
 }
 
+/** Name of a problem in a table of measured choices. */
+export const attentionKey = ({ elem, headDim }: AttentionProblem): string => `attention ${elem} ${headDim}`;
+
 export interface AttentionPlan {
   /** Forces this plan. */
   readonly name: string;

@@ -5,7 +5,7 @@ import { activationCode, type Activation } from "./activation.ts";
 import type { KernelEntry } from "./entry.ts";
 import matrixSource from "./gemm_matrix.wgsl";
 import plainSource from "./gemm_plain.wgsl";
-import { MATRIX_TILES, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
+import { gemmKey, MATRIX_TILES, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
 import reduceSource from "./gemm_reduce.wgsl";
 import subgroupSource from "./gemm_subgroup.wgsl";
 import tiledSource from "./gemm_tiled.wgsl";
@@ -176,8 +176,8 @@ export interface GemmCall {
 export function gemm(device: Device, call: GemmCall): void {
   const { elem, batches, m, n4, k4, conv } = call;
   const [kh, kw] = conv?.kernel ?? [1, 1];
-  // a convolution's images are rows of one product
-  const plan = planGemm(device.facts, { elem, batches, m, n4, k4, taps: kh * kw }, device.variants["gemm"]);
+  const problem = { elem, batches, m, n4, k4, taps: kh * kw }; // a convolution's images are rows of one product
+  const plan = planGemm(device.facts, problem, device.variants["gemm"] ?? device.variants[gemmKey(problem)]);
   if (plan.splits === 1) return multiply(device, plan, call);
   const parts = device.alloc(plan.splits * batches * m * n4 * 16);
   const { epilogue: _, ...sums } = call;

@@ -14,6 +14,10 @@ export interface GemmProblem {
   readonly taps: number;
 }
 
+/** Name of a problem in a table of measured choices. */
+export const gemmKey = ({ elem, batches, m, n4, k4, taps }: GemmProblem): string =>
+  `gemm ${elem} ${batches}x${m}x${n4 * 4}x${k4 * 4}x${taps}`;
+
 type Variant = "matrix" | "subgroup" | "tiled" | "plain";
 
 /** How a product is computed: which kernel, its tile, and into how many parts along k. */
@@ -64,13 +68,16 @@ const PART_BYTES = 2 ** 26; // that all parts together may take
 
 /**
  * Chooses the kernel. A pure function of the sizes and the device's facts.
- * @param name overrides the choice: a kernel (`tiled`), with its tile (`tiled-64x64`), with its parts (`tiled-64x64/4`, `tiled/4`)
+ * @param name overrides the choice: a kernel (`tiled`), with its tile and in one part (`tiled-64x64`), in several (`tiled-64x64/4`, `tiled/4`)
  * @throws KernelError when the device has no such form
  */
 export function planGemm(facts: DeviceFacts, problem: GemmProblem, name?: string): GemmPlan {
   const forms = formsFor(facts, problem.elem);
   if (name === undefined) return finish(facts, problem, preferred(facts, problem, forms));
-  const [wanted = "", splits] = name.split("/");
+  const [wanted = "", parts = /\d/.test(wanted) ? "1" : "auto"] = name.split("/");
+  const splits = parts === "auto" ? undefined : Number(parts);
+  if (splits !== undefined && !(Number.isInteger(splits) && splits > 0))
+    throw new KernelError("gemm", `no variant named ${name}: ${parts} parts`);
   const named = forms.filter((form) => form.name === wanted || form.variant === wanted);
   const form = named.find((one) => fills(problem, one)) ?? named.at(-1);
   if (!form) {
@@ -80,7 +87,7 @@ export function planGemm(facts: DeviceFacts, problem: GemmProblem, name?: string
       `no variant named ${wanted} for ${problem.elem} on ${facts.name}: there are ${names}`,
     );
   }
-  return finish(facts, problem, form, splits === undefined ? undefined : Number(splits));
+  return finish(facts, problem, form, splits);
 }
 
 /** Names of the plans worth timing for a problem, the planner's own choice first. */

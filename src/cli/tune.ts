@@ -1,0 +1,44 @@
+import { Device } from "../gpu/device.ts";
+import { timeCandidates, unetProblems } from "../kernels/tuning.ts";
+import { writeTuning } from "../node/tuning.ts";
+import { InputError } from "../util/errors.ts";
+import { adapterDevice } from "./device.ts";
+import { EXIT, type ExitCode } from "./errors.ts";
+import { say } from "./stderr.ts";
+
+export interface TuneArguments {
+  readonly size: string;
+  readonly dtype: string;
+  readonly json?: boolean;
+}
+
+/** `toile tune`: times the forms of each kernel on this machine and keeps the fastest for later runs. */
+export async function tune({ size, dtype, json = false }: TuneArguments): Promise<ExitCode> {
+  const [width, height] = /^(\d+)x(\d+)$/.exec(size)?.slice(1).map(Number) ?? [];
+  if (!width || !height || width % 64 || height % 64)
+    throw new InputError("tune", `--size ${size}: width and height in multiples of 64 are needed, as in 768x1024`);
+  const device = await adapterDevice();
+  const { facts } = device;
+  if (dtype !== "auto" && dtype !== "f32" && dtype !== "f16")
+    throw new InputError("tune", `--dtype ${dtype}: auto, f32 or f16`);
+  const elem = dtype === "auto" ? (facts.f16 ? "f16" : "f32") : dtype;
+  const plans: Record<string, string> = {};
+  for (const problem of unetProblems(facts, elem, height / 8, width / 8)) {
+    const family = problem.key.split(" ")[0]!;
+    const timings = await timeCandidates(
+      (name) => new Device(device.gpu, facts, { variants: { [family]: name } }),
+      problem,
+    );
+    const [best] = timings;
+    plans[problem.key] = best!.name;
+    if (json) continue;
+    const rate = problem.operations / best!.milliseconds / 1e6;
+    const others = timings.slice(1).map(({ name, milliseconds }) => `${name} ${milliseconds.toFixed(2)}`);
+    const own = `${best!.name} ${best!.milliseconds.toFixed(2)} ms, ${rate.toFixed(1)} GFLOP/s`;
+    say(`${problem.key}: ${own}${others.length ? ` (${others.join(", ")})` : ""}`);
+  }
+  const path = await writeTuning(facts, plans);
+  process.stdout.write(json ? `${JSON.stringify({ adapter: facts.name, path, plans })}\n` : `${path}\n`);
+  device.destroy();
+  return EXIT.ok;
+}

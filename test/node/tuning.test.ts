@@ -1,0 +1,141 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Device } from "../../src/gpu/device.ts";
+import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
+import { isUsable, timeCandidates, unetProblems } from "../../src/kernels/tuning.ts";
+import { requestDevice } from "../../src/node/device.ts";
+import { readTuning, tuningPath, writeTuning } from "../../src/node/tuning.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tuning-"));
+const before = process.env["XDG_CACHE_HOME"];
+let device: Device;
+beforeAll(async () => {
+  process.env["XDG_CACHE_HOME"] = folder;
+  device = await requestDevice();
+});
+afterAll(() => {
+  if (before === undefined) delete process.env["XDG_CACHE_HOME"];
+  else process.env["XDG_CACHE_HOME"] = before;
+  rmSync(folder, { recursive: true });
+});
+
+const KEY = "gemm f32 1x64x320x320x1";
+const PLANS = { [KEY]: "tiled-32x32/2", "attention f32 40": "tiled" };
+
+describe("a table of measured choices", () => {
+  const said: string[] = [];
+  const read = () => readTuning(device.facts, (line) => said.push(line));
+  beforeEach(() => void (said.length = 0));
+
+  test("comes back as it was written, with what an earlier one held", async () => {
+    expect(read()).toEqual({});
+    await writeTuning(device.facts, { "attention f32 40": "plain" });
+    await writeTuning(device.facts, PLANS);
+    expect(read()).toEqual(PLANS);
+    expect(said).toEqual([]);
+  });
+
+  test("is another one for another driver", () => {
+    expect(tuningPath({ ...device.facts, description: "another" })).not.toBe(tuningPath(device.facts));
+  });
+
+  test("is ignored with one line when it is corrupt or foreign", async () => {
+    const path = await writeTuning(device.facts, PLANS);
+    const whole = readFileSync(path, "utf8");
+    for (const [text, reason] of [
+      [whole.slice(0, -20), "it is not JSON"],
+      ["null", "it holds no plans"],
+      ["[]", "it holds no plans"],
+      [whole.replace(/"dawn": "/, '"dawn": "9'), "it was measured on another device or version"],
+    ] as const) {
+      writeFileSync(path, text);
+      said.length = 0;
+      expect(read()).toEqual({});
+      expect(said).toEqual([`${path} is ignored: ${reason}`]);
+    }
+  });
+
+  test("loses the lines that name what the device cannot do, and says how many", async () => {
+    const wrong = { "gemm f32 1x1x4x4x1": "sparse", "gemm f32 1x4": "tiled", "attention f64 40": "tiled" };
+    const path = await writeTuning(device.facts, { ...PLANS, ...wrong });
+    expect(read()).toEqual(PLANS);
+    expect(said).toEqual([`${path}: 3 of 5 lines are ignored: no such variant here`]);
+  });
+
+  test("decides what a device runs", async () => {
+    const tuned = await requestDevice({ tuned: () => PLANS });
+    expect(tuned.variants).toEqual(PLANS);
+    const problem = unetProblems(tuned.facts, "f32", 8, 8).find(({ key }) => key.startsWith("attention f32 40"))!;
+    const used: string[] = [];
+    const run = tuned.run.bind(tuned);
+    tuned.run = (kernel, dispatch) => {
+      used.push(kernel.name);
+      run(kernel, dispatch);
+    };
+    problem.record(tuned);
+    await tuned.flush();
+    expect(used).toEqual(["attention_tiled"]);
+    tuned.destroy();
+  });
+});
+
+test("every candidate of a problem is timed, the fastest first", async () => {
+  const problem = unetProblems(device.facts, "f32", 8, 8).find(({ key }) => key === "gemm f32 1x8x1280x1280x1")!;
+  expect(problem.candidates.length).toBeGreaterThan(2);
+  const few = { ...problem, candidates: problem.candidates.slice(0, 2) };
+  const timings = await timeCandidates((gemm) => new Device(device.gpu, device.facts, { variants: { gemm } }), few);
+  expect(timings.map(({ name }) => name).sort()).toEqual([...few.candidates].sort());
+  expect(timings[0]!.milliseconds).toBeLessThanOrEqual(timings[1]!.milliseconds);
+  expect(timings[0]!.milliseconds).toBeGreaterThan(0);
+});
+
+describe("the planner of products", () => {
+  const f16 = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  const limits = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
+  const gpu = () => ({
+    ...{ ...device.facts, isSoftware: false, f16: true, subgroupSize: 32, pinned: false },
+    ...{ matrixSyntax: "layout" as const, subgroupMatrix: [f16], limits: { ...device.facts.limits, ...limits } },
+  });
+  const problem = (sizes: Partial<GemmProblem>): GemmProblem => ({
+    ...{ elem: "f16" as const, batches: 1, m: 4096, n4: 1024, k4: 1024, taps: 1 },
+    ...sizes,
+  });
+
+  test.for([
+    ["a large product", {}, "matrix-128x128"],
+    ["the same in f32, for which the units have no type", { elem: "f32" }, "tiled-128x64"],
+    ["a small map with many channels", { m: 128, n4: 320, k4: 320, taps: 9 }, "matrix-32x32"],
+    ["an 8 × 6 map", { m: 96, n4: 320, k4: 320, taps: 9 }, "matrix-32x32/3"],
+    ["one row", { m: 1, n4: 320, k4: 320 }, "subgroup-4/5"],
+  ] as const)("%s", ([, sizes, name]) => {
+    expect(planGemm(gpu(), problem(sizes)).name).toBe(name);
+  });
+
+  test("units that sum in float16 are not used", () => {
+    const half = { ...f16, resultComponentType: "f16" };
+    expect(planGemm({ ...gpu(), subgroupMatrix: [half] }, problem({})).variant).toBe("tiled");
+  });
+
+  test("a software adapter gets tiles of one subgroup, whole", () => {
+    const facts = { ...gpu(), isSoftware: true };
+    expect(planGemm(facts, problem({ m: 96, taps: 9 })).name).toBe("subgroup-16");
+  });
+
+  test("candidates begin with its own choice and can all be forced", () => {
+    for (const sizes of [{}, { m: 96, taps: 9 }, { m: 2 }, { elem: "f32" as const }]) {
+      const names = gemmCandidates(gpu(), problem(sizes));
+      expect(names[0]).toBe(planGemm(gpu(), problem(sizes)).name);
+      for (const name of names) expect(planGemm(gpu(), problem(sizes), name).name).toBe(name);
+      expect(new Set(names).size).toBe(names.length);
+    }
+  });
+
+  test("lines of tables are checked by sizes and by name", () => {
+    expect(isUsable(gpu(), "gemm f16 1x64x320x320x1", "matrix-64x64/2")).toBe(true);
+    expect(isUsable(gpu(), "gemm f32 1x64x320x320x1", "matrix-64x64")).toBe(false);
+    expect(isUsable(gpu(), "gemm f16 1x64x320x320x1", "matrix-64x64/x")).toBe(false);
+    expect(isUsable(gpu(), "gemm f16 1x64x320x320", "tiled")).toBe(false);
+  });
+});
