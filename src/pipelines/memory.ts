@@ -47,7 +47,9 @@ export const TYPICAL_GPU: DeviceFacts = {
   f16: true,
   timestamps: false,
   subgroupSize: 32,
+  pinned: false,
   subgroupMatrix: [],
+  matrixSyntax: undefined,
   features: ["shader-f16", "subgroups"],
   limits: {
     maxBufferSize: LARGEST,
