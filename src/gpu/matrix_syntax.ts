@@ -1,13 +1,10 @@
 import type { MatrixSyntax } from "./facts.ts";
-
-const probe = (load: string): string => `enable chromium_experimental_subgroup_matrix;
-var<workgroup> tile: array<f32, 64>;
-@compute @workgroup_size(128)
-fn main() { let m = ${load}; }`;
+import flag from "./probe_matrix_flag.wgsl";
+import layout from "./probe_matrix_layout.wgsl";
 
 const PROBES: readonly (readonly [MatrixSyntax, string])[] = [
-  ["layout", probe("subgroupMatrixLoad<subgroup_matrix_left<f32, 8, 8>, row_major>(&tile, 0, 8)")],
-  ["flag", probe("subgroupMatrixLoad<subgroup_matrix_left<f32, 8, 8>>(&tile, 0, false, 8)")],
+  ["layout", layout],
+  ["flag", flag],
 ];
 
 /**

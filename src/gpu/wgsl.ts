@@ -8,7 +8,7 @@ const LINE = /^(const|alias) (\w+)(?:: (u32|i32|f32|bool))? = ([^;]+);/gm;
 const TYPE = /^(?:f32|f16|u32|i32|vec4<(?:f32|f16|u32|i32)>)$/;
 const SUBGROUP = /\bsubgroup(?:Shuffle|Broadcast|Add|Max|Min|_size|_id|_invocation_id)/;
 const MATRIX = /\bsubgroupMatrix/;
-const ENTRY = "@compute @workgroup_size(";
+const ENTRY = "@workgroup_size(";
 
 function literal(kernel: string, name: string, type: string | undefined, value: SpecValue): string {
   const wrong = () =>
@@ -59,7 +59,7 @@ export function specialise(kernel: string, files: readonly string[], spec: Spec)
     MATRIX.test(joined) ? "enable chromium_experimental_subgroup_matrix;" : "",
     pinned ? "enable subgroup_size_control;" : "",
   ];
-  const body = pinned ? text.replace(ENTRY, `@compute @subgroup_size(LANES) ${ENTRY.slice(9)}`) : text;
+  const body = pinned ? text.replace(ENTRY, `@subgroup_size(LANES) ${ENTRY}`) : text;
   return `${enables.filter(Boolean).join(" ")}\n${body}`;
 }
 
