@@ -1,5 +1,5 @@
 // Question: how long do the operators of Stable Diffusion's UNet take, beside the peers on the same adapter?
-// Run: npm run build && (cd bench && npm ci) && node bench/operators.js [GROUP…] [--rounds 7] [--ours]
+// Run: npm run build && (cd bench && npm ci) && node bench/operators.js [GROUP or part of a name…] [--rounds 7] [--ours]
 // Groups: matmul linear conv attention norm feedForward. --ours leaves the peers out. Rows replace those of the same name.
 import { parseArgs } from "node:util";
 import { requestDevice } from "../dist/node.js";
@@ -29,11 +29,13 @@ async function candidatesOf(test, x, inputs) {
   const types = device.facts.f16 ? ["f32", "f16"] : ["f32"];
   const made = types.map((dtype) => oursCandidate(device, test, x, inputs, dtype));
   if (!peers) return made;
-  for (const dtype of types) made.push(await peers.ortCandidate(test, x, inputs, { provider: "webgpu", dtype }));
-  if (test.op === "groupNorm" || test.op === "attention")
+  const slow = (test.flops ?? 0) * test.repeat >= SLOW;
+  for (const dtype of slow ? ["f32"] : types)
+    made.push(await peers.ortCandidate(test, x, inputs, { provider: "webgpu", dtype }));
+  if (!slow && (test.op === "groupNorm" || test.op === "attention"))
     made.push(await peers.ortCandidate(test, x, inputs, { provider: "webgpu", dtype: "f32", other: true }));
   made.push(await peers.ortCandidate(test, x, inputs, { provider: "cpu", dtype: "f32" }));
-  if ((test.flops ?? 0) * test.repeat < SLOW)
+  if (!slow)
     made.push(await peers.tfjsCandidate(test, x, inputs), await peers.jaxCandidate(test, x, inputs, peers.toPlanes));
   return made.filter(Boolean);
 }
@@ -66,11 +68,11 @@ async function sound(candidates) {
 }
 
 /** Our rates over those of ORT's WebGPU provider: the fastest of its forms in the same type (for f16: in any). */
-function ratios(rows) {
+function ratios(rows, clock) {
   const fastest = (pattern) =>
-    Math.min(...Object.entries(rows).flatMap(([name, row]) => (pattern.test(name) ? [row.median] : [])));
+    Math.min(...Object.entries(rows).flatMap(([name, row]) => (pattern.test(name) ? [row[clock]] : [])));
   const ratio = (ours, pattern) => {
-    const value = fastest(pattern) / (rows[ours]?.median ?? NaN);
+    const value = fastest(pattern) / (rows[ours]?.[clock] ?? NaN);
     return Number.isFinite(value) ? Number(value.toFixed(2)) : undefined;
   };
   return { f32: ratio("toile f32", /^onnxruntime webgpu f32/), f16: ratio("toile f16", /^onnxruntime webgpu/) };
@@ -113,7 +115,11 @@ function print(row, asked = {}) {
         (error > LIMITS[name.includes("f16") ? "f16" : "f32"] ? `  wrong by ${error.toExponential(1)}` : ""),
     );
   for (const [dtype, ratio] of Object.entries(row.ratios))
-    if (ratio) console.log(`  ${dtype}: ${ratio} times ORT WebGPU${asked[dtype] ? `, asked ${asked[dtype]}` : ""}`);
+    if (ratio)
+      console.log(
+        `  ${dtype}: ${ratio} times ORT WebGPU (processor time ${row.processorRatios[dtype]})` +
+          (asked[dtype] ? `, asked ${asked[dtype]}` : ""),
+      );
 }
 
 const device = await requestDevice();
@@ -121,9 +127,10 @@ const peers = await openPeers();
 const name = options.ours ? "operators-ours" : "operators";
 const rows = new Map(readResult(name)?.rows.map((row) => [row.name, row]));
 for (const test of CASES) {
-  if (groups.length > 0 && !groups.includes(test.group)) continue;
+  if (groups.length > 0 && !groups.some((part) => test.group === part || test.name.includes(part))) continue;
   const row = await measure(test);
-  row.ratios = peers ? ratios(row.candidates) : {};
+  row.ratios = peers ? ratios(row.candidates, "median") : {};
+  row.processorRatios = peers ? ratios(row.candidates, "processor") : {};
   row.asked = test.asked;
   print(row, test.asked);
   rows.set(test.name, row);
