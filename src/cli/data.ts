@@ -3,6 +3,7 @@ import { checkDataset, type DatasetReport, type Problem } from "../node/data/che
 import { defaultWorkers, openPool } from "../node/data/pool.ts";
 import { prepareSet, writeLists, type WriteOptions } from "../node/data/write.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
+import { interruptible } from "./interrupt.ts";
 import { file, oneOf, parseOptions, whole } from "./options.ts";
 import { Progress } from "./progress.ts";
 
@@ -40,6 +41,10 @@ const DrawOptions = z
 
 /** `toile data draw`: a drawn set in Dress Code's folders. */
 export async function draw(raw: DataArguments): Promise<ExitCode> {
+  return interruptible(async () => drawSet(raw), "the pairs that were drawn are in no list");
+}
+
+async function drawSet(raw: DataArguments): Promise<ExitCode> {
   const { out, pairs, test, workers, json, model, ...rest } = parseOptions(DrawOptions, raw);
   const options: WriteOptions = { ...rest, length: pairs, test: test ?? Math.floor(pairs / 10), mask: { model } };
   const began = performance.now();
@@ -74,6 +79,10 @@ const CheckOptions = z.object({ decode: z.boolean(), workers, json: z.boolean().
 
 /** `toile data check`: what a set holds, and every file of it that is missing, misnamed or damaged. */
 export async function check(folder: string, raw: DataArguments): Promise<ExitCode> {
+  return interruptible(async () => checkSet(folder, raw), "nothing was changed");
+}
+
+async function checkSet(folder: string, raw: DataArguments): Promise<ExitCode> {
   const { decode, workers, json } = parseOptions(CheckOptions, raw);
   const progress = new Progress();
   const pool = openPool(workers);

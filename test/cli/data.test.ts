@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type * as NodeEntry from "../../src/node/index.ts";
 import { drawnDataset } from "../../src/training/data/drawn.ts";
-import { root, scratch, toile } from "./run.ts";
+import { filesIn, root, scratch, startToile, toile } from "./run.ts";
 
 const draw = (out: string, ...more: string[]) =>
   toile([
@@ -63,6 +63,18 @@ test("the checker ends with 1 and names what is wrong", () => {
   expect(out).toContain("upper_body/images/000002_0.jpg: is missing; there is 000002_0.jpeg\n");
   expect(out).toContain("upper_body/images/000003_0.jpg: cannot be decoded, it is damaged or cut short");
   expect(out).toMatch(/\d+ files, 3 problems\n$/);
+});
+
+test("an interrupted drawing ends with 130, one line and no list", async () => {
+  const folder = scratch();
+  const running = startToile(["data", "draw", "--out", folder, "--pairs", "5000", "--width", "48", "--height", "64"]);
+  let err = "";
+  running.stderr!.on("data", (piece) => (err += String(piece)));
+  await vi.waitUntil(() => filesIn(folder).length > 20, { timeout: 30_000, interval: 50 });
+  running.kill("SIGINT");
+  const code = await new Promise((resolve) => running.on("exit", resolve));
+  expect({ code, err }).toEqual({ code: 130, err: "toile: interrupted, the pairs that were drawn are in no list\n" });
+  expect(filesIn(folder).filter((name) => name.endsWith(".txt"))).toEqual([]);
 });
 
 test.each([
