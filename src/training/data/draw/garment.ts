@@ -90,12 +90,9 @@ export function drawGarment(stream: Stream, kind: GarmentKind, most?: Cut): Garm
 export function drawCompanion(stream: Stream, kind: GarmentKind): Garment {
   const garment = drawGarment(stream, kind);
   if (stream.chance(0.3)) return garment;
-  const texture = {
-    ...garment.texture,
-    kind: "plain" as const,
-    colours: [clothColour(stream), ...garment.texture.colours.slice(1)],
-  };
-  return { ...garment, texture: texture as unknown as Texture };
+  const [, second, third] = garment.texture.colours;
+  const colours = [clothColour(stream), second, third] as const;
+  return { ...garment, texture: { ...garment.texture, kind: "plain", colours } };
 }
 
 /** The kind of a category's garment. */

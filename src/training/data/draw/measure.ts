@@ -131,6 +131,7 @@ export const skirtWidth = (skeleton: Skeleton, { fit, flare, hem }: Cut): Width 
     if (down <= WAIST) return body;
     const end = torsoWidth(skeleton, 1) * fit * flare;
     const falling = lerp(body, Math.max(body, end), Math.max(0, (down - FALL) / (hem - FALL)));
+    // Below the hips the legs must have room, however they stand.
     return down < 0.9 ? Math.max(body, falling) : Math.max(falling, legsReach(skeleton, down) + 2 * skeleton.scale);
   });
 

@@ -168,15 +168,21 @@ function neckline(skeleton: Skeleton, cut: Cut): Point[] {
 /** From the neckline over the shoulders down the sides to the hem. */
 function bodice(skeleton: Skeleton, cut: Cut, width: Width): Path {
   const { scale, spine } = skeleton;
-  const shoulder = cut.sleeve === "none" ? 31 * scale * lerp(1, skeleton.build, 0.7) : width(0.03) - 3 * scale;
-  const down = cut.sleeve === "none" ? [0.24, 0.3] : [0.05];
-  const heights = [...down, ...steps(0.36, cut.hem)];
-  const sideways = (height: number) => (height < 0.25 && cut.sleeve === "none" ? 0.94 * width(height) : width(height));
+  const bare = cut.sleeve === "none";
+  const shoulder = bare ? 31 * scale * lerp(1, skeleton.build, 0.7) : width(0.03) - 3 * scale;
+  /** Half widths and heights below the shoulder: straight down a sleeve's seam, or around an armhole. */
+  const under: [number, number][] = bare
+    ? [
+        [shoulder, 0.13],
+        [0.94 * width(0.24), 0.24],
+        [width(0.3), 0.3],
+      ]
+    : [[width(0.05), 0.05]];
+  const sides = [...under, ...steps(0.36, cut.hem).map((height): [number, number] => [width(height), height])];
   const edge = (side: number) => [
     ...(cut.neckline === "high" ? [onTorso(skeleton, side * 17 * scale, COLLAR * spine)] : []),
     onTorso(skeleton, side * shoulder, -0.01 * spine),
-    ...(cut.sleeve === "none" ? [onTorso(skeleton, side * shoulder * 1.0, 0.13 * spine)] : []),
-    ...heights.map((height) => onTorso(skeleton, side * sideways(height), height * spine)),
+    ...sides.map(([half, height]) => onTorso(skeleton, side * half, height * spine)),
   ];
   return turned([...neckline(skeleton, cut), ...edge(1), ...hemline(skeleton, cut.hem, width), ...edge(-1).reverse()]);
 }
