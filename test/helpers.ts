@@ -23,6 +23,7 @@ function half(bits: number): number {
 
 function decode(dtype: string, bytes: Uint8Array): Float32Array {
   const buffer = Uint8Array.from(bytes).buffer; // aligned copy
+  if (dtype === "U8") return Float32Array.from(bytes);
   if (dtype === "F32") return new Float32Array(buffer);
   if (dtype === "I32") return Float32Array.from(new Int32Array(buffer));
   if (dtype === "I64") return Float32Array.from(new BigInt64Array(buffer), Number);

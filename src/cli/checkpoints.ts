@@ -1,7 +1,8 @@
 import { stat } from "node:fs/promises";
 import type { Folder } from "../checkpoint/source.ts";
 import { shipped } from "../node/package.ts";
-import { json, LAYOUT } from "../pipelines/components.ts";
+import { LAYOUT } from "../pipelines/components.ts";
+import { json } from "../pipelines/load.ts";
 import { tryonScheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
 import { UsageError } from "./errors.ts";

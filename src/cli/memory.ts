@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { DeviceFacts } from "../gpu/facts.ts";
 import { TYPICAL_GPU, planTryOn, type PhaseMemory, type TryOnMemory } from "../pipelines/memory.ts";
-import { checkTryOn, storageType } from "../pipelines/settings.ts";
+import { storageType } from "../pipelines/load.ts";
+import { checkTryOn } from "../pipelines/settings.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { oneOf, parseOptions, whole } from "./options.ts";
@@ -30,7 +31,7 @@ export async function memory(asked: readonly string[], raw: Readonly<Record<stri
     throw new UsageError(`--memory "${asked.join(" ")}" is not hd or dc and a size: --memory hd 768x1024`);
   checkTryOn(model, "upperbody", Number(width), Number(height));
   const facts = await adapterFacts();
-  const dtype = storageType(facts, options.dtype);
+  const dtype = storageType("try-on", facts, options.dtype);
   const question = { width: Number(width), height: Number(height), samples: options.samples, dtype, guided: true };
   const guidanceBatch: 1 | 2 = options.guidanceBatch === "1" ? 1 : 2;
   const plan = planTryOn(facts, { ...question, guidanceBatch });

@@ -4,6 +4,7 @@ const CELLS = 24;
 type Shown = Phase | "compare" | "features" | "draw" | "check";
 const NAMES: Readonly<Record<Shown, string>> = {
   load: "loading the models",
+  prompt: "reading the prompt",
   pose: "finding the pose",
   parse: "parsing the person",
   mask: "making the mask",

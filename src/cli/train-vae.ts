@@ -4,7 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import { directory } from "../node/files.ts";
 import { encodePng } from "../node/images.ts";
-import { json } from "../pipelines/components.ts";
+import { json } from "../pipelines/load.ts";
 import { CATEGORIES } from "../pipelines/conditioning.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { mixSeeds } from "../training/batches.ts";

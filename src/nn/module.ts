@@ -37,6 +37,19 @@ export class Parameter {
     this.#tensor = tensor.keep();
   }
 
+  /** Puts another tensor in place; the one held before is the caller's from now on. @throws as `set` and `tensor` */
+  exchange(tensor: Tensor): Tensor {
+    const { tensor: before } = this;
+    this.#tensor = undefined;
+    try {
+      this.set(tensor);
+    } catch (error) {
+      this.#tensor = before;
+      throw error;
+    }
+    return before;
+  }
+
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = undefined;

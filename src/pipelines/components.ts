@@ -1,15 +1,15 @@
 import { foreignToTower } from "../checkpoint/keys.ts";
-import { loadModule } from "../checkpoint/load.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { CLIPTextModel } from "../models/clip/text.ts";
-import { createTokenizer, type Tokenizer } from "../models/clip/tokenizer.ts";
+import type { Tokenizer } from "../models/clip/tokenizer.ts";
 import { CLIPVisionModelWithProjection, visionConfig } from "../models/clip/vision.ts";
 import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
+import { json, loadTokenizer, NetworkLoader } from "./load.ts";
 
 export const MODELS = ["hd", "dc"] as const;
 export type TryOnModel = (typeof MODELS)[number];
@@ -79,25 +79,13 @@ async function loading<T>(
   total: number,
   work: (load: Load) => Promise<T>,
 ): Promise<T> {
-  const loaded: Module[] = [];
-  let done = 0;
-  const load: Load = async (module, base, ignore) => {
-    signal?.throwIfAborted();
-    loaded.push(module);
-    const source = await openCheckpoint(folder, base);
-    try {
-      const label = base.split("/").at(-2) ?? base;
-      await loadModule(device, module, source, { label, dtype, ...(ignore && { ignore }) });
-    } finally {
-      await source.close();
-    }
-    onProgress?.(++done, total);
-    return module;
-  };
+  const loader = new NetworkLoader(device, dtype, total, { signal, onProgress });
+  const load: Load = (module, base, ignore) =>
+    loader.load(module, base.split("/").at(-2) ?? base, () => openCheckpoint(folder, base), ignore);
   try {
     return await work(load);
   } catch (error) {
-    for (const module of loaded) module.dispose();
+    loader.dispose();
     throw error;
   }
 }
@@ -108,7 +96,7 @@ async function encoders(folder: Folder, load: Load): Promise<TryOnEncoders> {
   return {
     scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
     preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
-    tokenizer: await loadTokenizer(folder, "ootd/tokenizer"),
+    tokenizer: await loadTokenizer(folder, "ootd/tokenizer/"),
     vae: await load(new AutoencoderKL(vae), "ootd/vae/diffusion_pytorch_model"),
     textEncoder: await load(new CLIPTextModel(text), "ootd/text_encoder/model", foreignToTower("text")),
     imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
@@ -121,31 +109,4 @@ async function unet(folder: Folder, path: string, channels: number, load: Load):
   if (found !== channels)
     throw new InputError(folder.name, `${path}/config.json has in_channels ${found}, ${channels} are needed`);
   return load(network, `${path}/diffusion_pytorch_model`);
-}
-
-/** A JSON file of the folder. @throws InputError that names the file when it is missing or is not JSON. */
-export async function json(folder: Folder, path: string): Promise<Record<string, unknown>> {
-  if (!(await folder.has(path))) throw new InputError(folder.name, `${path} is missing`);
-  const text = await folder.text(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(folder.name, `${path} is not JSON: ${(error as Error).message}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new InputError(folder.name, `${path} holds no JSON object`);
-  return value as Record<string, unknown>;
-}
-
-async function loadTokenizer(folder: Folder, base: string): Promise<Tokenizer> {
-  const optional = async (name: string) =>
-    (await folder.has(`${base}/${name}`)) ? json(folder, `${base}/${name}`) : undefined;
-  const tokenizerJson = await optional("tokenizer.json");
-  const config = await optional("tokenizer_config.json");
-  const specialTokens = await optional("special_tokens_map.json");
-  if (tokenizerJson) return createTokenizer({ tokenizerJson, config, specialTokens });
-  const vocab = (await json(folder, `${base}/vocab.json`)) as Record<string, number>;
-  if (!(await folder.has(`${base}/merges.txt`))) throw new InputError(folder.name, `${base}/merges.txt is missing`);
-  return createTokenizer({ vocab, merges: await folder.text(`${base}/merges.txt`), config, specialTokens });
 }

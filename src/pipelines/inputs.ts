@@ -4,7 +4,7 @@ import type { GrayImage, RgbImage } from "../vision/image.ts";
 import type { GeneratedMask } from "./mask.ts";
 import type { Trace } from "./trace.ts";
 
-export type Phase = "load" | "pose" | "parse" | "mask" | "encode" | "garment" | "denoise" | "decode";
+export type Phase = "load" | "prompt" | "pose" | "parse" | "mask" | "encode" | "garment" | "denoise" | "decode";
 
 export interface TryOnInputs {
   readonly person: RgbImage;

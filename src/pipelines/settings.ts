@@ -1,11 +1,10 @@
-import type { DeviceFacts } from "../gpu/facts.ts";
 import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { InputError } from "../util/errors.ts";
 import type { Category } from "../vision/agnostic.ts";
-import type { GrayImage, RgbImage } from "../vision/image.ts";
 import { MODELS, type TryOnModel } from "./components.ts";
 import { CATEGORIES } from "./conditioning.ts";
 import type { TryOnInputs } from "./inputs.ts";
+import { checkChoice, checkPicture, shown } from "./check.ts";
 import { Trace } from "./trace.ts";
 
 /** Pixels: a smaller picture has no latent left at the UNet's deepest level. */
@@ -36,15 +35,6 @@ export function checkTryOn(model: TryOnModel, category: Category, width: number,
     }
 }
 
-/** The type that weights and activations are stored in. @throws InputError when the device lacks it */
-export function storageType(facts: DeviceFacts, asked: "auto" | "f32" | "f16" = "auto"): "f32" | "f16" {
-  // software adapters gain nothing by half precision, and compile its kernels three times as long
-  if (asked === "auto") return facts.f16 && !facts.isSoftware ? "f16" : "f32";
-  if (asked === "f16" && !facts.f16)
-    throw new InputError("try-on", `f16 needs the feature "shader-f16", which ${facts.name} lacks`);
-  return asked;
-}
-
 /** Fills in defaults and draws a seed where none is given. @throws InputError for what cannot be asked for */
 export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSettings {
   checkOptions(inputs);
@@ -64,12 +54,6 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
   const drawn = seed === -1 ? Math.floor(Math.random() * 2 ** 31) : seed;
   // as published: 1.0 already doubles the batch
   return { category, width, height, steps, guidanceScale, guided: guidanceScale >= 1, samples, seed: drawn };
-}
-
-/** An option that is one of some names. @throws InputError that lists them */
-export function checkChoice(option: string, value: unknown, known: readonly string[]): void {
-  if (value !== undefined && !known.includes(value as string))
-    throw new InputError("try-on", `${option} is ${shown(value)}: there are ${known.join(", ")}`);
 }
 
 const PARTS = ["face", "hands", "shoes", "hair", "bag"];
@@ -96,21 +80,4 @@ function checkOptions(inputs: TryOnInputs): void {
 function expect(option: string, value: unknown, holds: (value: unknown) => boolean, what: string): void {
   if (value !== undefined && !holds(value))
     throw new InputError("try-on", `${option} is ${shown(value)}, ${what} is needed`);
-}
-
-const shown = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value ? "an object" : String(value);
-
-function checkPicture(name: string, image: RgbImage | GrayImage | undefined, channels: 1 | 3): void {
-  const what = channels === 3 ? "RGB" : "grey";
-  if (!ArrayBuffer.isView(image?.data))
-    throw new InputError(name, `it is ${shown(image)}; a picture of ${what} { width, height, data } is needed`);
-  const { width, height, data } = image;
-  if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
-    throw new InputError(name, `its size is ${width}x${height}`);
-  if (data.length !== width * height * channels)
-    throw new InputError(
-      name,
-      `${data.length} bytes for ${width}x${height} pixels, ${what} needs ${width * height * channels}`,
-    );
 }

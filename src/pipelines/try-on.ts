@@ -1,10 +1,10 @@
 import type { Folder } from "../checkpoint/source.ts";
-import { Device } from "../gpu/device.ts";
-import { InputError } from "../util/errors.ts";
+import type { Device } from "../gpu/device.ts";
 import { loadComponents, MODELS, type TryOnModel } from "./components.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
+import { checkDevice, folderOf, storageType } from "./load.ts";
 import { Runner } from "./runner.ts";
-import { checkChoice, storageType } from "./settings.ts";
+import { checkChoice } from "./check.ts";
 
 export interface TryOnLoadOptions {
   readonly device: Device;
@@ -37,18 +37,11 @@ export const TryOnPipeline = {
    * @throws InputError, WeightsError, FormatError naming file and tensor
    */
   async fromPretrained(files: Folder | string, options: TryOnLoadOptions): Promise<TryOnPipeline> {
-    if (!(options?.device instanceof Device))
-      throw new InputError("try-on", "device is missing: `await requestDevice()` gives one");
-    const { device, model = "hd", signal, onProgress } = options;
+    const device = checkDevice("try-on", options?.device);
+    const { model = "hd", signal, onProgress } = options;
     checkChoice("model", model, MODELS);
-    checkChoice("dtype", options.dtype, ["auto", "f32", "f16"]);
-    const dtype = storageType(device.facts, options.dtype);
-    const folder = typeof files === "string" ? device.host?.openFolder(files) : files;
-    if (!folder)
-      throw new InputError(
-        "try-on",
-        `a path (${String(files)}) needs a device from toile/node; elsewhere give a folder`,
-      );
+    const dtype = storageType("try-on", device.facts, options.dtype);
+    const folder = folderOf("try-on", device, files);
     const progress = (done: number, total: number) => onProgress?.("load", done, total);
     const components = await loadComponents(device, folder, { model, dtype, signal, onProgress: progress });
     const runner = new Runner(device, folder, components, model, dtype);

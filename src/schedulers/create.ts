@@ -42,16 +42,25 @@ export function createScheduler(config: SchedulerConfig, source: NoiseSource = {
 }
 
 /**
+ * A checkpoint's own scheduler, or the one of that name with the checkpoint's values.
+ * @throws InputError for an unknown name or class
+ */
+export function configuredScheduler(config: SchedulerConfig, name?: string, source: NoiseSource = {}): Scheduler {
+  return createScheduler(name === undefined ? config : { ...config, ...named(name) }, source);
+}
+
+function named(name: string): (typeof SCHEDULER_NAMES)[SchedulerName] {
+  if (Object.hasOwn(SCHEDULER_NAMES, name)) return SCHEDULER_NAMES[name as SchedulerName];
+  const known = Object.keys(SCHEDULER_NAMES).join(", ");
+  throw new InputError("scheduler", `no scheduler ${JSON.stringify(name)}; known: ${known}`);
+}
+
+/**
  * The try-on's scheduler: built from the checkpoint's values whatever class they name. UniPC ends at the smallest
  * training σ, as the diffusers release does that the published try-on runs on.
  * @throws InputError for an unknown name
  */
 export function tryonScheduler(config: SchedulerConfig, name = "unipc", source: NoiseSource = {}): Scheduler {
-  if (!Object.hasOwn(SCHEDULER_NAMES, name))
-    throw new InputError(
-      "scheduler",
-      `no scheduler ${JSON.stringify(name)}; known: ${Object.keys(SCHEDULER_NAMES).join(", ")}`,
-    );
   const ending = name === "unipc" ? { final_sigmas_type: "sigma_min" } : {};
-  return createScheduler({ ...config, ...SCHEDULER_NAMES[name as SchedulerName], ...ending }, source);
+  return createScheduler({ ...config, ...named(name), ...ending }, source);
 }

@@ -30,6 +30,10 @@ export class HeunDiscreteScheduler extends ExplodingScheduler {
     this.#clip = readClip(options, false);
   }
 
+  override get order(): number {
+    return 2;
+  }
+
   protected override planSigmas(steps: number): SigmaPlan {
     const { timesteps, sigmas } = planExploding(this.training, this.sigmaOptions, steps);
     const twice = (value: number, i: number) => (i === 0 ? [value] : [value, value]);

@@ -25,6 +25,8 @@ export interface NoiseSource {
 export interface Scheduler {
   /** What the network is told at each step; empty before `setTimesteps`. May be longer than the number of steps asked for. */
   readonly timesteps: readonly number[];
+  /** How many times a step asks the network: 2 for solvers that look twice. */
+  readonly order: number;
   /** Standard deviation of the noise to start from. */
   readonly initNoiseSigma: number;
   /** Plans a run of `steps` steps and forgets the one before. */
@@ -69,6 +71,10 @@ export abstract class BaseScheduler implements Scheduler {
 
   get timesteps(): readonly number[] {
     return this.#timesteps;
+  }
+
+  get order(): number {
+    return 1;
   }
 
   get initNoiseSigma(): number {

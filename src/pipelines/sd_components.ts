@@ -1,0 +1,119 @@
+import { foreignToTower } from "../checkpoint/keys.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { openSingleFile, type Configs, type SingleFile, type SingleFileOptions } from "../checkpoint/single_file.ts";
+import type { ByteSource, Folder, TensorSource } from "../checkpoint/source.ts";
+import { openTensors } from "../checkpoint/tensors.ts";
+import type { Device } from "../gpu/device.ts";
+import { CLIPTextModel } from "../models/clip/text.ts";
+import type { Tokenizer } from "../models/clip/tokenizer.ts";
+import { UNet2DConditionModel } from "../models/unet/unet.ts";
+import { AutoencoderKL } from "../models/vae/vae.ts";
+import { InputError } from "../util/errors.ts";
+import { folderOf, json, loadTokenizer, NetworkLoader, type LoaderOptions, type StorageType } from "./load.ts";
+
+/** Everything that Stable Diffusion 1 needs, loaded. */
+export interface StableDiffusionComponents {
+  readonly unet: UNet2DConditionModel;
+  readonly vae: AutoencoderKL;
+  readonly textEncoder: CLIPTextModel;
+  readonly tokenizer: Tokenizer;
+  /** scheduler_config.json as it stands. */
+  readonly scheduler: Readonly<Record<string, unknown>>;
+}
+
+export interface ComponentOptions extends LoaderOptions, SingleFileOptions {
+  readonly dtype: StorageType;
+  /** Takes weights of that name alone, such as `fp16`; without it any will do. */
+  readonly variant?: string | undefined;
+  /** Folder of vocab.json and merges.txt, or of tokenizer.json: needed for a single file, which has none. */
+  readonly tokenizer?: Folder | string | undefined;
+}
+
+const OP = "stable diffusion";
+const isFolder = (files: Folder | ByteSource): files is Folder => "has" in files;
+
+/** A checkpoint as its caller names it, opened: the diffusers layout as a folder, one file as a source of bytes. */
+export async function openFiles(device: Device, files: Folder | ByteSource | string): Promise<Folder | ByteSource> {
+  if (typeof files !== "string") return files;
+  if (!/\.(safetensors|ckpt|pth?|bin)$/i.test(files)) return folderOf(OP, device, files);
+  const cut = Math.max(files.lastIndexOf("/"), files.lastIndexOf("\\")) + 1;
+  return folderOf(OP, device, files.slice(0, cut) || ".").open(files.slice(cut));
+}
+
+/** Loads a checkpoint in diffusers' layout or in one file. On failure what was loaded is freed. */
+export async function loadStableDiffusion(
+  device: Device,
+  files: Folder | ByteSource | string,
+  options: ComponentOptions,
+): Promise<StableDiffusionComponents> {
+  const opened = await openFiles(device, files);
+  if (isFolder(opened)) return loadLayout(device, opened, options);
+  const source = await openTensors(opened);
+  try {
+    const { parts, configs } = openSingleFile(source, options);
+    if (options.tokenizer === undefined)
+      throw new InputError(source.name, "a single file has no tokenizer: give the folder of vocab.json and merges.txt");
+    const tokenizer = await loadTokenizer(folderOf(OP, device, options.tokenizer));
+    return { ...(await loadNetworks(device, configs, async (part) => parts[part], options)), tokenizer };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Where each network's weights lie in diffusers' layout. */
+export const LAYOUT_FILES = {
+  unet: "unet/diffusion_pytorch_model",
+  vae: "vae/diffusion_pytorch_model",
+  text_encoder: "text_encoder/model",
+} as const satisfies Record<keyof SingleFile["parts"], string>;
+
+/** The configurations of a folder in diffusers' layout. @throws InputError when it is none of Stable Diffusion 1 */
+export async function layoutConfigs(folder: Folder): Promise<Configs> {
+  const { _class_name: name } = await json(folder, "model_index.json");
+  if (typeof name !== "string" || !/^StableDiffusion(Img2Img|Inpaint)?Pipeline$/.test(name))
+    throw new InputError(folder.name, `model_index.json is of ${String(name)}, a StableDiffusionPipeline is needed`);
+  return {
+    unet: await json(folder, "unet/config.json"),
+    vae: await json(folder, "vae/config.json"),
+    text_encoder: await json(folder, "text_encoder/config.json"),
+    scheduler: await json(folder, "scheduler/scheduler_config.json"),
+  };
+}
+
+async function loadLayout(
+  device: Device,
+  folder: Folder,
+  options: ComponentOptions,
+): Promise<StableDiffusionComponents> {
+  const configs = await layoutConfigs(folder);
+  const { tokenizer: own } = options;
+  const tokenizer = own ? loadTokenizer(folderOf(OP, device, own)) : loadTokenizer(folder, "tokenizer/");
+  const open = (part: keyof typeof LAYOUT_FILES) => openCheckpoint(folder, LAYOUT_FILES[part], options.variant);
+  return { tokenizer: await tokenizer, ...(await loadNetworks(device, configs, open, options)) };
+}
+
+async function loadNetworks(
+  device: Device,
+  configs: Configs,
+  open: (part: keyof typeof LAYOUT_FILES) => Promise<TensorSource>,
+  options: ComponentOptions,
+): Promise<Omit<StableDiffusionComponents, "tokenizer">> {
+  const [unet, vae, textEncoder] = [
+    new UNet2DConditionModel(configs.unet),
+    new AutoencoderKL(configs.vae),
+    new CLIPTextModel(configs.text_encoder),
+  ];
+  const [hidden, width] = [textEncoder.config.hidden_size, unet.config.cross_attention_dim];
+  if (hidden !== width)
+    throw new InputError(OP, `the text encoder's width is ${hidden}, the UNet's cross_attention_dim is ${width}`);
+  const loader = new NetworkLoader(device, options.dtype, 3, options);
+  try {
+    await loader.load(textEncoder, "text_encoder", () => open("text_encoder"), foreignToTower("text"));
+    await loader.load(unet, "unet", () => open("unet"));
+    await loader.load(vae, "vae", () => open("vae"));
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  }
+  return { unet, vae, textEncoder, scheduler: configs.scheduler };
+}
