@@ -74,10 +74,15 @@ export async function loadModule(
   }
 }
 
+/** Throws what `loadModule` would about names, shapes and types; reads nothing. */
+export function checkModule(module: Module, source: TensorSource, options: Omit<LoadOptions, "dtype">): void {
+  match(module, source, options);
+}
+
 const bytesFor = (type: WeightType, shape: Shape): number =>
   shape.reduce((product, size) => product * size, type === "F32" ? 4 : 2);
 
-function match(module: Module, source: TensorSource, options: LoadOptions): Pair[] {
+function match(module: Module, source: TensorSource, options: Omit<LoadOptions, "dtype">): Pair[] {
   const { label, ignore = () => false, rename = renameOldAttention, widen = [] } = options;
   const parameters = new Map(module.parameters());
   const missing = new Set(parameters.keys());

@@ -1,4 +1,5 @@
 import { WeightsError } from "../util/errors.ts";
+import { renameOldAttention } from "./keys.ts";
 import { SD1_SCHEDULER, textConfig, unetConfig, vaeConfig } from "./single_file_config.ts";
 import {
   emaName,
@@ -169,9 +170,11 @@ export function toSingleFile(parts: SingleFile["parts"], configs: Configs): Conv
   const add = (part: PartName, prefix: string, rename: (key: string) => string | undefined) => {
     const source = parts[part];
     for (const info of source.tensors.values()) {
-      const name = rename(info.name);
+      if (isLeftOver(prefix + info.name)) continue;
+      const today = renameOldAttention(info.name);
+      const name = rename(today);
       if (name === undefined) unknown.push(`${part} ${quote(info.name)}`);
-      const isMatrix = part === "vae" && isVaeAttention(info.name) && info.shape.length === 2;
+      const isMatrix = part === "vae" && isVaeAttention(today) && info.shape.length === 2;
       const shape = isMatrix ? [...info.shape, 1, 1] : info.shape;
       converted.push({ info: { ...info, name: prefix + name, shape }, source, from: info.name });
     }

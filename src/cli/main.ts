@@ -30,6 +30,8 @@ function program(): Command {
   addData(toile);
   addTrain(toile).action(async (options) => finish(await (await import("./train.ts")).trainTryOn(options)));
   addTrainVae(toile).action(async (options) => finish(await (await import("./train-vae.ts")).trainVae(options)));
+  addGenerate(toile);
+  addConvert(toile);
   toile
     .command("info")
     .description("say what a checkpoint file holds, and whether it is sound")
@@ -61,6 +63,51 @@ function program(): Command {
     .option("--json", "print one JSON object instead of text")
     .action(async (options: TuneArguments) => finish(await (await import("./tune.ts")).tune(options)));
   return toile;
+}
+
+function addGenerate(toile: Command): void {
+  toile
+    .command("generate")
+    .description("make pictures from text, or change one, with Stable Diffusion 1")
+    .option("--prompt <text>", "what the picture should show; 77 tokens are read")
+    .option("--negative-prompt <text>", "what it should not show", "")
+    .option("--checkpoints <path>", "folder in diffusers' layout, or a single .safetensors or .ckpt file")
+    .option("--image <file>", "picture to begin with")
+    .option("--mask <file>", "with --image: white where it may be painted anew")
+    .option("--strength <x>", "with --image: how much of it is forgotten, 0 to 1 (default: 0.8; 1 with --mask)")
+    .option("--lora <file[:scale]>", "LoRA file, as often as you like", collect, [])
+    .option("--tokenizer <dir>", "for a single file: vocab.json and merges.txt (default: CLIP's, which ships)")
+    .option("--extract-ema", "of a single file: take the UNet's moving averages")
+    .option("--steps <n>", "denoising steps", "50")
+    .option("--scale <x>", "how strongly the picture follows the prompt; up to 1: no guidance, half the time", "7.5")
+    .option("--samples <n>", "pictures to make", "1")
+    .option("--seed <n>", "-1: draw one, and say which", "-1")
+    .option("--scheduler <name>", `${Object.keys(SCHEDULER_NAMES).join(", ")} (default: the checkpoint's)`)
+    .option("--width <pixels>", "multiple of 8 (default: the picture's, or the checkpoint's own)")
+    .option("--height <pixels>", "multiple of 8")
+    .option("--dtype <name>", "auto, f32 or f16", "auto")
+    .option("--out <dir>", "folder for the results", "out")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (options: Record<string, unknown>) =>
+      finish(await (await import("./generate.ts")).generate(options)),
+    );
+}
+
+const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+
+function addConvert(toile: Command): void {
+  toile
+    .command("convert")
+    .description("turn a single Stable Diffusion file into diffusers' layout, or such a folder into a single file")
+    .argument("<in>", "single .safetensors or .ckpt file, or a folder with model_index.json")
+    .argument("<out>", "folder to make, or a .safetensors file")
+    .option("--dtype <name>", "keep, f16 or f32", "keep")
+    .option("--extract-ema", "of a single file: take the UNet's moving averages")
+    .option("--tokenizer <dir>", "for the folder: vocab.json and merges.txt (default: CLIP's, which ships)")
+    .option("--json", "print one JSON object instead of text")
+    .action(async (from: string, to: string, options: Record<string, unknown>) =>
+      finish(await (await import("./convert.ts")).convert(from, to, options)),
+    );
 }
 
 function addTryOn(toile: Command): void {

@@ -38,17 +38,17 @@ export class PNDMScheduler extends AlphaScheduler {
   }
 
   protected advance(output: Tensor, index: number, sample: Tensor): Tensor {
-    if (this.stepsBefore(index) < index) throw new InputError(this.name, `a run starts with step 0, not ${index}`);
+    const before = this.stepsBefore(index);
     const timestep = this.timesteps[index]!;
-    if (index === 1) {
-      // The first step once more: from its start, with the mean of the outputs at its two ends.
+    if (before === 1) {
+      // The run's first step once more: from its start, with the mean of the outputs at its two ends.
       const mean: Terms = [[0.5, output], [0.5, this.#outputs.at(0)]]; // prettier-ignore
       const moved = this.#move(this.#firstSample!, mean, timestep + this.#stride, timestep);
       this.#forgetSample();
       return moved;
     }
     this.#outputs.push(hold(output));
-    if (index === 0) this.#firstSample = hold(sample);
+    if (before === 0) this.#firstSample = hold(sample);
     const weights = BASHFORTH[this.#outputs.length - 1]!;
     const estimate = weights.map((weight, age) => [weight, this.#outputs.at(age)] as const);
     return this.#move(sample, estimate, timestep, timestep - this.#stride);

@@ -11,6 +11,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   "ops.js": /^shape \[1,6,32\], first values -?\d/,
   "scheduler.js": /^10 DDIM steps end 0\.0000 from the answer/,
   "fusion.js": /^garment at 0: .*\ngarment at 0\.5: .*\ngarment at 1: /,
+  "text-to-image.js": /text\.png\n.*image\.png\n.*inpaint\.png/,
   "try-on.js": /striped-shirt\.png\n.*dotted-dress\.png/,
 };
 

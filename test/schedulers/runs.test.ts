@@ -86,7 +86,7 @@ describe.each(await devices())("runs on $name", ({ gpu }) => {
   });
 
   test("multistep solvers may start in the middle, as for a given picture", async () => {
-    for (const name of ["unipc", "dpmpp-2m", "heun"]) {
+    for (const name of ["unipc", "pndm", "dpmpp-2m", "heun"]) {
       const scheduler = named(name);
       scheduler.setTimesteps(6);
       let sample: Float32Array = normal(8, 24);
@@ -95,9 +95,6 @@ describe.each(await devices())("runs on $name", ({ gpu }) => {
       expect(sample.every(Number.isFinite), name).toBe(true);
       scheduler.dispose();
     }
-    const pndm = named("pndm");
-    pndm.setTimesteps(6);
-    await expect(toyStep(gpu, pndm, 2, normal(8, 24), SHAPE)).rejects.toThrow("starts with step 0");
     const heun = named("heun");
     heun.setTimesteps(6);
     await expect(toyStep(gpu, heun, 3, normal(8, 24), SHAPE)).rejects.toThrow("even index");
