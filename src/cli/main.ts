@@ -159,7 +159,11 @@ function addMask(toile: Command): void {
     .option("--model <name>", "hd or dc: arms are drawn wider for hd", "hd")
     .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
     .option("--mask-mode <name>", "reference: as published; generous: hides the old garment's outline", "reference")
-    .option("--mask-grow <pixels>", "widen the mask; hat, face, hands, shoes and bag stay out", "0")
+    .option(
+      "--mask-grow <pixels>",
+      "widen the mask, in pixels of the label map (384x512 from a photo); hat, face, hands, shoes and bag stay out",
+      "0",
+    )
     .option("--mask-protect <parts>", "of face,hands,shoes,hair,bag: keep every pixel")
     .option("--mask-expose <parts>", "of face,hands,shoes,hair,bag: may be painted over")
     .option("--fit <mode>", "a photo of another shape than 3:4: pad, crop or stretch", "pad")

@@ -100,7 +100,11 @@ const TryOnOptions = z
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(refuseContradictions);
+  .superRefine(refuseContradictions)
+  .superRefine(({ mask, maskCombine }, context) => {
+    if (mask === undefined && maskCombine !== "replace")
+      context.addIssue({ code: "custom", path: ["maskCombine"], message: "needs --mask: there is nothing to combine" });
+  });
 
 export type TryOnOptions = z.infer<typeof TryOnOptions>;
 

@@ -3,6 +3,7 @@ import { openSafetensors } from "../checkpoint/safetensors.ts";
 import { safetensorsParts } from "../checkpoint/write.ts";
 import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
+import { checkOnnx } from "../node/onnx.ts";
 import { checkMaskNetworks } from "../pipelines/mask.ts";
 import { Trace } from "../pipelines/trace.ts";
 import type { TryOnInputs, TryOnResult } from "../pipelines/inputs.ts";
@@ -60,7 +61,10 @@ async function dress(
   const inputs = await readInputs(options);
   const folder = await checkpointFolder(options.checkpoints);
   await checkSteps(directory(folder), options);
-  if (!inputs.mask || options.maskCombine !== "replace") await checkMaskNetworks(directory(folder), options.category);
+  if (!inputs.mask || options.maskCombine !== "replace") {
+    await checkMaskNetworks(directory(folder), options.category);
+    await checkOnnx();
+  }
   const { result, trace, adapter, load } = await compute(options, inputs, folder, interrupt.signal, progress);
   interrupt.finish();
   const files = await write(options, result, trace);

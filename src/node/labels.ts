@@ -13,7 +13,10 @@ import { readImage } from "./images.ts";
  */
 export async function readLabels(path: string): Promise<GrayImage> {
   const image = await readImage(path); // says what is wrong with a damaged file
-  const indexed = readIndices(await readFile(path));
+  const file = await readFile(path);
+  if (isPng(file) && file[DEPTH] === 16)
+    throw new InputError(path, "is no label map: it has 16 bits a pixel, labels 8");
+  const indexed = readIndices(file);
   const levels = indexed?.palette === false ? indexed.image : undefined;
   const labels = levels ?? fromColours(image) ?? indexed?.image;
   if (!labels) throw new InputError(path, `is no label map: its colours are not those of labels 0 to ${LABELS - 1}`);
@@ -62,13 +65,16 @@ interface Indexed {
 
 const [GREY, PALETTED] = [0, 3];
 const SIGNATURE = 8;
+const DEPTH = 24; // where a PNG says how many bits a sample has
+
+const isPng = (file: Uint8Array): boolean => new DataView(file.buffer, file.byteOffset).getUint32(0) === 0x89504e47;
 
 /** undefined for other pictures, and for interlaced and 16-bit ones. The file was decoded without complaint before. */
 function readIndices(file: Uint8Array): Indexed | undefined {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (view.getUint32(0) !== 0x89504e47) return undefined;
+  if (!isPng(file)) return undefined;
   const [width, height] = [view.getUint32(16), view.getUint32(20)];
-  const [depth, colour, interlaced] = [file[24]!, file[25]!, file[28]!];
+  const [depth, colour, interlaced] = [file[DEPTH]!, file[25]!, file[28]!];
   if ((colour !== GREY && colour !== PALETTED) || depth > 8 || interlaced !== 0) return undefined;
   const parts: Uint8Array[] = [];
   for (let at = SIGNATURE; at + 12 <= file.length;) {

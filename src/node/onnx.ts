@@ -15,6 +15,11 @@ async function loadRuntime() {
   return runtime;
 }
 
+/** Finds out whether networks can be opened, before models are loaded in vain. @throws DeviceError */
+export async function checkOnnx(): Promise<void> {
+  await loadRuntime();
+}
+
 /**
  * Opens a network in ONNX's format on the CPU by the optional package onnxruntime-node, which is loaded now.
  * @param file - a path, or the file's bytes

@@ -49,6 +49,7 @@ describe("arguments", () => {
     ["an unknown model", { model: "xl" }, /--model "xl" is not one of hd, dc/],
     ["an unknown category", { category: "hat" }, /--category "hat" is not one of upperbody/],
     ["an unknown scheduler", { scheduler: "plms" }, /--scheduler "plms" is not one of unipc/],
+    ["a combination with no mask", { mask: undefined, "mask-combine": "add" }, /--mask-combine "add" needs --mask/],
     ["a seed below -1", { seed: "-2" }, /--seed "-2" is not between/],
     ["hd with a dress", { category: "dress" }, /--category "dress" needs --model dc/],
     ["an unknown option", { colour: "red" }, /unknown option '--colour'/],

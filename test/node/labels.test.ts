@@ -58,3 +58,14 @@ test("what is no label map", async () => {
   writeFileSync(path, readFileSync(fixture("masks/00.parse.png")).subarray(0, 900));
   await expect(readLabels(path)).rejects.toThrow("it is damaged or cut short");
 });
+
+test("16 bits a pixel are refused: a decoder's high bytes would all be 0", async () => {
+  const path = file();
+  const wide = Buffer.from(Uint16Array.from(MAP.data).buffer);
+  await sharp(wide, { raw: { width: 37, height: 19, channels: 1, depth: "ushort" } as never })
+    .toColourspace("grey16")
+    .png()
+    .toFile(path);
+  expect(readFileSync(path)[24]).toBe(16);
+  await expect(readLabels(path)).rejects.toThrow("is no label map: it has 16 bits a pixel, labels 8");
+});
