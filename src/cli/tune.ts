@@ -1,9 +1,9 @@
 import { Device } from "../gpu/device.ts";
 import { timeCandidates, unetProblems } from "../kernels/tuning.ts";
 import { writeTuning } from "../node/tuning.ts";
-import { InputError } from "../util/errors.ts";
+import { DeviceError } from "../util/errors.ts";
 import { adapterDevice } from "./device.ts";
-import { EXIT, type ExitCode } from "./errors.ts";
+import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { say } from "./stderr.ts";
 
 export interface TuneArguments {
@@ -16,11 +16,12 @@ export interface TuneArguments {
 export async function tune({ size, dtype, json = false }: TuneArguments): Promise<ExitCode> {
   const [width, height] = /^(\d+)x(\d+)$/.exec(size)?.slice(1).map(Number) ?? [];
   if (!width || !height || width % 64 || height % 64)
-    throw new InputError("tune", `--size ${size}: width and height in multiples of 64 are needed, as in 768x1024`);
+    throw new UsageError(`--size "${size}" is not a width and a height in multiples of 64, as 768x1024 is`);
+  if (dtype !== "auto" && dtype !== "f32" && dtype !== "f16")
+    throw new UsageError(`--dtype "${dtype}" is not auto, f32 or f16`);
   const device = await adapterDevice();
   const { facts } = device;
-  if (dtype !== "auto" && dtype !== "f32" && dtype !== "f16")
-    throw new InputError("tune", `--dtype ${dtype}: auto, f32 or f16`);
+  if (dtype === "f16" && !facts.f16) throw new DeviceError("tune", `${facts.name} has no shader-f16`);
   const elem = dtype === "auto" ? (facts.f16 ? "f16" : "f32") : dtype;
   const plans: Record<string, string> = {};
   for (const problem of unetProblems(facts, elem, height / 8, width / 8)) {

@@ -98,7 +98,8 @@ export function gemmCandidates(facts: DeviceFacts, problem: GemmProblem): string
     .flatMap((form) => {
       const one = finish(facts, problem, form, 1);
       const tiles = tilesOf(problem, form);
-      const parts = tiles >= 4 * FULL ? [] : [2, 4, 8].map((splits) => finish(facts, problem, form, splits));
+      const parts =
+        facts.isSoftware || tiles >= 4 * FULL ? [] : [2, 4, 8].map((splits) => finish(facts, problem, form, splits));
       return [one, ...parts];
     })
     .map((plan) => plan.name);

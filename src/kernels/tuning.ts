@@ -104,13 +104,17 @@ export async function timeCandidates(
   { candidates, record }: TuningProblem,
 ): Promise<Timing[]> {
   const timings: Timing[] = [];
+  let best = Infinity;
   for (const name of candidates) {
     const forced = force(name);
     record(forced);
     await forced.flush(); // compiles
-    let milliseconds = Infinity;
-    for (let i = 0; i < 3; i++) milliseconds = Math.min(milliseconds, await time(forced, record));
+    let milliseconds = await time(forced, record);
+    // what is far behind is not worth repeating
+    for (let i = 0; i < 2 && milliseconds < 2 * best; i++)
+      milliseconds = Math.min(milliseconds, await time(forced, record));
     timings.push({ name, milliseconds });
+    best = Math.min(best, milliseconds);
     forced.trim();
   }
   return timings.sort((a, b) => a.milliseconds - b.milliseconds);

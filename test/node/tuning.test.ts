@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { tune } from "../../src/cli/tune.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
 import { isUsable, timeCandidates, unetProblems } from "../../src/kernels/tuning.ts";
@@ -89,6 +90,13 @@ test("every candidate of a problem is timed, the fastest first", async () => {
   expect(timings.map(({ name }) => name).sort()).toEqual([...few.candidates].sort());
   expect(timings[0]!.milliseconds).toBeLessThanOrEqual(timings[1]!.milliseconds);
   expect(timings[0]!.milliseconds).toBeGreaterThan(0);
+});
+
+test("the command says which argument cannot be meant", async () => {
+  await expect(tune({ size: "100x300", dtype: "auto" })).rejects.toThrow(
+    '--size "100x300" is not a width and a height',
+  );
+  await expect(tune({ size: "768x1024", dtype: "f64" })).rejects.toThrow('--dtype "f64" is not auto, f32 or f16');
 });
 
 describe("the planner of products", () => {
