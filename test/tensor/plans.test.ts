@@ -3,7 +3,7 @@ import { Device } from "../../src/gpu/device.ts";
 import type { DeviceFacts } from "../../src/gpu/facts.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { relErr } from "../helpers.ts";
-import { inputsFor, ODD } from "./cases.ts";
+import { gradientsOf, inputsFor, ODD } from "./cases.ts";
 import { HALF_LIMIT } from "./harness.ts";
 
 // What a device's facts choose, tried on whatever device there is: the plans of a real GPU, and of one without
@@ -30,6 +30,20 @@ describe.each(elems)("in %s", (elem) => {
       await other.checkGuards();
       // float32: twice the limit of one order against float64
       expect(relErr(actual, expected)).toBeLessThan(elem === "f32" ? 4e-6 : HALF_LIMIT);
+    });
+
+    test.for(Object.keys(ODD))("gradients of %s", async (op) => {
+      const read = async (gpu: Device) => {
+        const found = gradientsOf(gpu, elem, ODD[op]!);
+        const values = await Promise.all(found.map((g) => g.data()));
+        for (const g of found) g.dispose();
+        return values;
+      };
+      const [expected, actual] = [await read(own), await read(other)];
+      await other.checkGuards();
+      // a gradient is two such sums one after the other
+      for (const [i, values] of expected.entries())
+        expect(relErr(actual[i]!, values)).toBeLessThan(elem === "f32" ? 8e-6 : 2 * HALF_LIMIT);
     });
   });
 });
