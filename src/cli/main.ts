@@ -141,6 +141,13 @@ function addTryOn(toile: Command): void {
     .option("--seed <n>", "-1: draw one, and say which", "-1")
     .option("--scheduler <name>", Object.keys(SCHEDULER_NAMES).join(", "), "unipc")
     .option("--dtype <name>", "auto, f32 or f16", "auto")
+    .option(
+      "--offload <when>",
+      "load networks when needed and free them after: auto (what fits), never, always",
+      "auto",
+    )
+    .option("--memory <GB>", "what the GPU has for this, for auto (default: 8)")
+    .option("--guidance-batch <n>", "both halves of the guidance at once (2), one by one (1), or auto", "auto")
     .option("--noise <file>", "safetensors file with `noise` [samples, 4, height/8, width/8] to begin with")
     .option("--trace <file>", "write every intermediate tensor there (safetensors, float32)")
     .option("--no-repaint", "do not put the person's own latent back outside the mask")

@@ -97,8 +97,11 @@ async function compute(
   const began = performance.now();
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
-  const { model, dtype } = options;
-  const pipeline = await TryOnPipeline.fromPretrained(directory(folder), { device, model, dtype, signal, onProgress });
+  const { model, dtype, offload } = options;
+  const memory = options.memory === undefined ? {} : { memory: options.memory * 1e9 };
+  const pipeline = await TryOnPipeline.fromPretrained(directory(folder), {
+    ...{ device, model, dtype, offload, ...memory, signal, onProgress },
+  });
   const load = performance.now() - began;
   const trace = options.trace === undefined ? undefined : new Trace();
   const { category, width, height, steps, scale: guidanceScale, samples, scheduler, repaint } = options;
@@ -106,6 +109,7 @@ async function compute(
   const seed = options.seed === -1 ? Math.floor(Math.random() * 2 ** 31) : options.seed;
   const result = await pipeline({
     ...inputs,
+    guidanceBatch: options.guidanceBatch === "auto" ? "auto" : options.guidanceBatch === "1" ? 1 : 2,
     ...{ category, width, height, steps, guidanceScale, samples, seed, scheduler, repaint, signal, onProgress },
     ...{ maskCombine, maskMode, maskGrow, protect: protectionOf(options), fit, pasteBack, trimGarment },
     ...(trace && { trace }),

@@ -140,6 +140,7 @@ export class Recording<T> implements Disposable {
    */
   replay(): T {
     if (this.#disposed) throw new InputError("replay", "the recording was disposed of");
+    if (this.#host.queue.failures.lost) throw this.#host.queue.failures.lost;
     this.#program ??= this.#settle();
     this.#host.queue.replay(this.#program);
     return this.result;

@@ -1,4 +1,5 @@
 import { foreignToTower } from "../checkpoint/keys.ts";
+import { loadModule } from "../checkpoint/load.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
@@ -9,13 +10,17 @@ import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
-import { json, loadTokenizer, NetworkLoader } from "./load.ts";
+import { json, loadTokenizer } from "./load.ts";
+import type { TryOnNetworks } from "./memory.ts";
+import { Residency } from "./residency.ts";
 
 export const MODELS = ["hd", "dc"] as const;
 export type TryOnModel = (typeof MODELS)[number];
 
 /** What turns pictures and texts into what the UNets read, and back. */
 export interface TryOnEncoders {
+  /** Networks have weights after `residency.only(network)`. */
+  readonly residency: Residency;
   readonly vae: AutoencoderKL;
   readonly textEncoder: CLIPTextModel;
   readonly imageEncoder: CLIPVisionModelWithProjection;
@@ -25,7 +30,7 @@ export interface TryOnEncoders {
   readonly preprocessor: Record<string, unknown>;
 }
 
-/** Everything a try-on needs, loaded. */
+/** Everything a try-on needs. */
 export interface TryOnComponents extends TryOnEncoders {
   readonly garmentUnet: UNet2DConditionModel;
   readonly tryOnUnet: UNet2DConditionModel;
@@ -34,6 +39,8 @@ export interface TryOnComponents extends TryOnEncoders {
 export interface LoadOptions {
   readonly model: TryOnModel;
   readonly dtype: "f32" | "f16";
+  /** Asked once the networks are known: whether they are to be loaded only when they are needed. Default no. */
+  readonly offloads?: (networks: TryOnNetworks) => boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -54,59 +61,96 @@ async function checkLayout(folder: Folder, unets: string): Promise<void> {
 export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
   const unets = `ootd/ootd_${options.model}/checkpoint-36000`;
   await checkLayout(folder, unets);
-  return loading(device, folder, options, 5, async (load) => ({
-    ...(await encoders(folder, load)),
-    garmentUnet: await unet(folder, `${unets}/unet_garm`, 4, load),
-    tryOnUnet: await unet(folder, `${unets}/unet_vton`, 8, load),
-  }));
+  const { networks: encoders, others } = await readEncoders(folder);
+  const garmentUnet = await readUnet(folder, `${unets}/unet_garm`, 4);
+  const tryOnUnet = await readUnet(folder, `${unets}/unet_vton`, 8);
+  const networks = { ...encoders, garmentUnet, tryOnUnet };
+  const files = { ...ENCODERS, garmentUnet: `${unets}/unet_garm`, tryOnUnet: `${unets}/unet_vton` };
+  const later = options.offloads?.(networks) ?? false;
+  return { ...others, ...networks, residency: await load(device, folder, options, networks, files, later) };
 }
 
 /** The same without the UNets. */
-export const loadEncoders = (
+export async function loadEncoders(
   device: Device,
   folder: Folder,
-  options: Omit<LoadOptions, "model">,
-): Promise<TryOnEncoders> => loading(device, folder, options, 3, (load) => encoders(folder, load));
+  options: Omit<LoadOptions, "model" | "offloads">,
+): Promise<TryOnEncoders> {
+  const { networks, others } = await readEncoders(folder);
+  return { ...others, ...networks, residency: await load(device, folder, options, networks, ENCODERS, false) };
+}
 
-/** Fills one module from the files that begin with `base`. */
-type Load = <M extends Module>(module: M, base: string, ignore?: (key: string) => boolean) => Promise<M>;
+const ENCODERS = { vae: "ootd/vae", textEncoder: "ootd/text_encoder", imageEncoder: CLIP } as const;
 
-/** Runs `work` with a loader that counts, and frees what was loaded when it fails. */
-async function loading<T>(
+/** Names of files in a network's folder, and keys in them that are another network's. */
+const WEIGHTS: Readonly<Record<string, { readonly name: string; readonly ignore?: (key: string) => boolean }>> = {
+  textEncoder: { name: "model", ignore: foreignToTower("text") },
+  imageEncoder: { name: "model", ignore: foreignToTower("vision") },
+};
+
+/** Fills networks from their folders, or sees to it that they are filled when they are needed. */
+async function load<N extends object>(
   device: Device,
   folder: Folder,
   { dtype, signal, onProgress }: Omit<LoadOptions, "model">,
-  total: number,
-  work: (load: Load) => Promise<T>,
-): Promise<T> {
-  const loader = new NetworkLoader(device, dtype, total, { signal, onProgress });
-  const load: Load = (module, base, ignore) =>
-    loader.load(module, base.split("/").at(-2) ?? base, () => openCheckpoint(folder, base), ignore);
+  networks: N & Readonly<Record<keyof N, Module>>,
+  files: Readonly<Record<keyof N, string>>,
+  later: boolean,
+): Promise<Residency> {
+  const residency = new Residency(device, later);
+  const names = Object.keys(files) as (keyof N & string)[];
   try {
-    return await work(load);
+    for (const [done, network] of names.entries()) {
+      signal?.throwIfAborted();
+      const { name = "diffusion_pytorch_model", ignore } = WEIGHTS[network] ?? {};
+      const options = { dtype, ...(ignore && { ignore }) };
+      const module = networks[network];
+      await residency.add(module, () => fill(device, folder, module, `${files[network]}/${name}`, options));
+      onProgress?.(done + 1, names.length);
+    }
+    return residency;
   } catch (error) {
-    loader.dispose();
+    residency.dispose();
     throw error;
   }
 }
 
-async function encoders(folder: Folder, load: Load): Promise<TryOnEncoders> {
-  const clip = visionConfig(await json(folder, `${CLIP}/config.json`));
+/** Fills one module from the files that begin with `base`. */
+async function fill(
+  device: Device,
+  folder: Folder,
+  module: Module,
+  base: string,
+  options: { readonly dtype: "f32" | "f16"; readonly ignore?: (key: string) => boolean },
+): Promise<void> {
+  const source = await openCheckpoint(folder, base);
+  try {
+    await loadModule(device, module, source, { label: base.split("/").at(-2) ?? base, ...options });
+  } finally {
+    await source.close();
+  }
+}
+
+async function readEncoders(folder: Folder) {
+  const vision = visionConfig(await json(folder, `${CLIP}/config.json`));
   const [vae, text] = [await json(folder, "ootd/vae/config.json"), await json(folder, "ootd/text_encoder/config.json")];
-  return {
+  const networks = {
+    vae: new AutoencoderKL(vae),
+    textEncoder: new CLIPTextModel(text),
+    imageEncoder: new CLIPVisionModelWithProjection(vision),
+  };
+  const others = {
     scheduler: await json(folder, "ootd/scheduler/scheduler_config.json"),
     preprocessor: await json(folder, `${CLIP}/preprocessor_config.json`),
     tokenizer: await loadTokenizer(folder, "ootd/tokenizer/"),
-    vae: await load(new AutoencoderKL(vae), "ootd/vae/diffusion_pytorch_model"),
-    textEncoder: await load(new CLIPTextModel(text), "ootd/text_encoder/model", foreignToTower("text")),
-    imageEncoder: await load(new CLIPVisionModelWithProjection(clip), `${CLIP}/model`, foreignToTower("vision")),
   };
+  return { networks, others };
 }
 
-async function unet(folder: Folder, path: string, channels: number, load: Load): Promise<UNet2DConditionModel> {
+async function readUnet(folder: Folder, path: string, channels: number): Promise<UNet2DConditionModel> {
   const network = new UNet2DConditionModel(await json(folder, `${path}/config.json`));
   const found = network.config.in_channels;
   if (found !== channels)
     throw new InputError(folder.name, `${path}/config.json has in_channels ${found}, ${channels} are needed`);
-  return load(network, `${path}/diffusion_pytorch_model`);
+  return network;
 }

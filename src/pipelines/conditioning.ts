@@ -40,23 +40,27 @@ export async function encodeGarment(inputs: ConditioningInputs): Promise<Garment
   const bag = new Bag(device);
   try {
     const shown = new Map<string, Tensor>();
+    const { residency, vae, garmentUnet, tryOnUnet } = components;
+    await residency.only(components.textEncoder, components.imageEncoder);
     const { embeds, hidden, prompt } = bag.run(() => encodePrompt(inputs));
     shown.set("clip.image_embeds", embeds).set("text.last_hidden_state", hidden).set("prompt_embeds", prompt);
-    const text = bag.hold(device.scope(() => components.tryOnUnet.encodeText(prompt)));
+    await residency.only(vae);
     const latents = bag.run(() => {
       const image = imageTensor(device, inputs.garment, dtype);
-      const mode = device.planned(() => components.vae.encode(image).mode());
+      const mode = device.planned(() => vae.encode(image).mode());
       return inputs.guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
     });
     shown.set("garm_latents", latents);
+    await residency.only(garmentUnet);
     const tokens = bag.run(() => {
-      const { garmentUnet } = components;
       const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt)];
       return device.planned(() => garmentUnet.features(latents, time, text));
     });
     for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
+    await residency.only(tryOnUnet);
+    const text = bag.hold(device.scope(() => tryOnUnet.encodeText(prompt).keep()));
     const fusion = bag.hold(new Concat(tokens));
-    fusion.prepare(components.tryOnUnet.transformerBlocks());
+    fusion.prepare(tryOnUnet.transformerBlocks());
     if (!inputs.traced) for (const tensor of [prompt, ...shown.values()]) bag.drop(tensor);
     await device.flush();
     return { text, fusion, shown, dispose: () => bag.dispose() };

@@ -33,6 +33,8 @@ export interface TryOnInputs {
   readonly steps?: number;
   /** How strongly the result follows the garment; below 1 guidance is off and a step costs half. Default 2. */
   readonly guidanceScale?: number;
+  /** Both halves of the guidance in one batch (2), or one after the other in less memory. Default auto: what fits. */
+  readonly guidanceBatch?: "auto" | 1 | 2;
   /** Default 1. */
   readonly samples?: number;
   /** Of the noise, as `torch.Generator().manual_seed` on the CPU; -1, the default, draws one. */

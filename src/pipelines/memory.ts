@@ -14,7 +14,16 @@ import { Bag } from "./bag.ts";
 import { picture } from "./decode.ts";
 import { predictNoise } from "./denoise.ts";
 
-/** The config.json of each network of a try-on. */
+/** The networks of a try-on. */
+export interface TryOnNetworks {
+  readonly vae: AutoencoderKL;
+  readonly textEncoder: CLIPTextModel;
+  readonly imageEncoder: CLIPVisionModelWithProjection;
+  readonly garmentUnet: UNet2DConditionModel;
+  readonly tryOnUnet: UNet2DConditionModel;
+}
+
+/** The config.json of each. */
 export interface TryOnConfigs {
   readonly vae: unknown;
   readonly textEncoder: unknown;
@@ -93,6 +102,16 @@ export interface TryOnMemory {
   readonly peak: { readonly resident: number; readonly offloaded: number };
 }
 
+/** What a try-on with these networks needs of a device's memory. */
+export const planFor = (facts: DeviceFacts, question: MemoryQuestion, networks: TryOnNetworks): TryOnMemory =>
+  planTryOn(facts, question, {
+    vae: networks.vae.config,
+    textEncoder: networks.textEncoder.config,
+    imageEncoder: networks.imageEncoder.config,
+    garmentUnet: networks.garmentUnet.config,
+    tryOnUnet: networks.tryOnUnet.config,
+  });
+
 /** What a try-on needs of a device's memory, by a pass over networks without weights on a device without memory. */
 export function planTryOn(facts: DeviceFacts, question: MemoryQuestion, configs = PUBLISHED): TryOnMemory {
   const device = dryDevice(facts);
@@ -116,14 +135,6 @@ export function planTryOn(facts: DeviceFacts, question: MemoryQuestion, configs 
   return { phases, weights, peak: { resident, offloaded: most((phase) => phase.weights + phase.activations) } };
 }
 
-interface Networks {
-  readonly vae: AutoencoderKL;
-  readonly textEncoder: CLIPTextModel;
-  readonly imageEncoder: CLIPVisionModelWithProjection;
-  readonly garmentUnet: UNet2DConditionModel;
-  readonly tryOnUnet: UNet2DConditionModel;
-}
-
 /** The phases of a run, each recorded with the tensors that it finds and leaves as they are in a run. */
 class Plan {
   readonly #device: Device;
@@ -136,7 +147,10 @@ class Plan {
     this.#weights = device.memory.bytes;
   }
 
-  phases(networks: Networks, { width, height, samples, dtype, guided, guidanceBatch }: MemoryQuestion): PhaseMemory[] {
+  phases(
+    networks: TryOnNetworks,
+    { width, height, samples, dtype, guided, guidanceBatch }: MemoryQuestion,
+  ): PhaseMemory[] {
     const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = networks;
     const device = this.#device;
     const bag = new Bag(device);

@@ -10,6 +10,7 @@ import type { Category } from "../vision/agnostic.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { pasteBack } from "../vision/paste.ts";
 import { Bag } from "./bag.ts";
+import { Budget } from "./budget.ts";
 import type { TryOnComponents, TryOnModel } from "./components.ts";
 import { encodeGarment, imageTensor, traceConditioning, type GarmentConditioning } from "./conditioning.ts";
 import { decode } from "./decode.ts";
@@ -31,14 +32,23 @@ export class Runner {
   readonly #masks: MaskGenerator;
   /** The last garment's conditioning: keyed by everything it depends on. */
   #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
+  readonly #budget: Budget;
   readonly #turns = new Turns("try-on");
 
-  constructor(device: Device, folder: Folder, components: TryOnComponents, model: TryOnModel, dtype: "f32" | "f16") {
+  constructor(
+    device: Device,
+    folder: Folder,
+    components: TryOnComponents,
+    model: TryOnModel,
+    dtype: "f32" | "f16",
+    budget = new Budget(device.facts),
+  ) {
     this.#device = device;
     this.#masks = new MaskGenerator(device, folder);
     this.#components = components;
     this.#model = model;
     this.#dtype = dtype;
+    this.#budget = budget;
   }
 
   /** Runs one try-on after the other: they share the garment that is kept. */
@@ -61,8 +71,7 @@ export class Runner {
 
   async #free(): Promise<void> {
     await this.forget();
-    const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = this.#components;
-    for (const module of [vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet]) module.dispose();
+    this.#components.residency.dispose();
   }
 
   async #run(inputs: TryOnInputs, settings: TryOnSettings): Promise<TryOnResult> {
@@ -77,7 +86,10 @@ export class Runner {
       );
       const latents = await this.#denoise(bag, phases, scheduler, pictures, inputs, settings);
       const [device, vae, dtype] = [this.#device, this.#components.vae, this.#dtype];
-      const images = await phases.run("decode", () => decode({ device, vae, dtype, latents, ...inputs }));
+      const images = await phases.run("decode", async () => {
+        await this.#components.residency.only(vae);
+        return decode({ device, vae, dtype, latents, ...inputs });
+      });
       const { mask, masked, generated, warnings, place } = pictures;
       const paste = (image: RgbImage) => pasteBack(inputs.person, image, mask, place);
       const pasted = inputs.pasteBack ? images.map(paste) : undefined;
@@ -136,8 +148,23 @@ export class Runner {
     const latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
     const [device, dtype, unet] = [this.#device, this.#dtype, this.#components.tryOnUnet];
     const network = { device, dtype, unet, text: conditioning.text, fusion: conditioning.fusion, extra: masked };
-    const run = { scheduler, latents, drawNoise, repaint, guided, guidanceScale, signal, onStep, trace };
-    return bag.hold(await phases.run("denoise", () => denoise({ ...network, ...run })));
+    const guidanceBatch = this.#guidanceBatch(inputs, { width, height, samples, guided });
+    const guidance = { guided, guidanceScale, guidanceBatch };
+    const run = { scheduler, latents, drawNoise, repaint, ...guidance, signal, onStep, trace };
+    const work = async () => {
+      await this.#components.residency.only(unet);
+      return denoise({ ...network, ...run });
+    };
+    return bag.hold(await phases.run("denoise", work));
+  }
+
+  #guidanceBatch(
+    { guidanceBatch = "auto" }: TryOnInputs,
+    size: Pick<TryOnSettings, "width" | "height" | "samples" | "guided">,
+  ): 1 | 2 {
+    if (guidanceBatch !== "auto") return guidanceBatch;
+    const question = { ...size, dtype: this.#dtype, guidanceBatch: 2 } as const;
+    return this.#budget.guidanceBatch(this.#components, question, this.#components.residency.offloads);
   }
 
   #given(noise: { readonly shape: readonly number[]; readonly data: Float32Array }, shape: readonly number[]): Tensor {
@@ -150,6 +177,7 @@ export class Runner {
   async #encodePerson(bag: Bag, { person, masked, mask }: Pictures, { samples = 1, trace }: TryOnInputs) {
     const device = this.#device;
     const { scale } = this.#components.vae;
+    await this.#components.residency.only(this.#components.vae);
     const encode = (image: RgbImage) =>
       bag.run(() => {
         const pixels = imageTensor(device, image, this.#dtype);

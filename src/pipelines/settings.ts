@@ -71,6 +71,8 @@ function checkOptions(inputs: TryOnInputs): void {
   for (const name of ["onStep", "onProgress"] as const)
     expect(name, inputs[name], (value) => typeof value === "function", "a function");
   expect("maskGrow", inputs.maskGrow, (value) => Number.isFinite(value) && Number(value) >= 0, "a number from 0 on");
+  const isBatch = (value: unknown) => value === "auto" || value === 1 || value === 2;
+  expect("guidanceBatch", inputs.guidanceBatch, isBatch, '"auto", 1 or 2');
   const isNoise = (value: unknown) => ArrayBuffer.isView((value as { data?: unknown }).data);
   expect("noise", inputs.noise, (value) => Boolean(value) && isNoise(value), "{ shape, data }");
   expect("signal", inputs.signal, (value) => value instanceof AbortSignal, "an AbortSignal");

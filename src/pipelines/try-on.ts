@@ -1,8 +1,10 @@
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
+import { Budget } from "./budget.ts";
 import { loadComponents, MODELS, type TryOnModel } from "./components.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { checkDevice, folderOf, storageType } from "./load.ts";
+import type { TryOnNetworks } from "./memory.ts";
 import { Runner } from "./runner.ts";
 import { checkChoice } from "./check.ts";
 
@@ -12,6 +14,13 @@ export interface TryOnLoadOptions {
   readonly model?: TryOnModel;
   /** Storage type; `auto` is f16 on GPUs that have it, else f32. */
   readonly dtype?: "auto" | "f32" | "f16";
+  /**
+   * Whether networks are loaded when a run needs them and freed when it is done with them, at the price of loading them
+   * at every run. Default auto: where a run of 768 x 1024 does not fit into `memory` otherwise.
+   */
+  readonly offload?: "auto" | "never" | "always";
+  /** Bytes of memory that the GPU has for this. WebGPU does not tell; default 8e9. */
+  readonly memory?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
 }
@@ -40,11 +49,18 @@ export const TryOnPipeline = {
     const device = checkDevice("try-on", options?.device);
     const { model = "hd", signal, onProgress } = options;
     checkChoice("model", model, MODELS);
+    checkChoice("offload", options.offload, ["auto", "never", "always"]);
     const dtype = storageType("try-on", device.facts, options.dtype);
     const folder = folderOf("try-on", device, files);
     const progress = (done: number, total: number) => onProgress?.("load", done, total);
-    const components = await loadComponents(device, folder, { model, dtype, signal, onProgress: progress });
-    const runner = new Runner(device, folder, components, model, dtype);
+    const { memory, offload = "auto" } = options;
+    const budget = new Budget(device.facts, memory);
+    const usual = { width: 768, height: 1024, samples: 1, guided: true, guidanceBatch: 1, dtype } as const;
+    const offloads = (networks: TryOnNetworks) =>
+      offload === "always" || (offload === "auto" && budget.offloads(networks, usual));
+    const loading = { model, dtype, offloads, signal, onProgress: progress };
+    const components = await loadComponents(device, folder, loading);
+    const runner = new Runner(device, folder, components, model, dtype, budget);
     return Object.assign((inputs: TryOnInputs) => runner.run(inputs), {
       device,
       model,

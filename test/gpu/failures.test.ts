@@ -264,4 +264,17 @@ describe("a device destroyed in the middle", () => {
     expect(() => silu(x)).toThrow(DeviceLostError);
     for (const tensor of tensors) tensor.dispose();
   });
+
+  test("of a replay too", async () => {
+    const gpu: Device = await requestDevice();
+    const x = Tensor.zeros(gpu, [1 << 16]);
+    const recording = gpu.record(() => silu(silu(silu(x))));
+    await recording.replay().data();
+    const waits = [outcome(recording.replay().data()), outcome(gpu.flush())];
+    gpu.destroy();
+    for (const error of await Promise.all(waits)) expect(error).toBeInstanceOf(DeviceLostError);
+    expect(() => recording.replay()).toThrow(DeviceLostError);
+    recording.dispose();
+    x.dispose();
+  });
 });

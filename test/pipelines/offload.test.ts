@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Device } from "../../src/gpu/device.ts";
+import { Budget } from "../../src/pipelines/budget.ts";
+import { planTryOn, PUBLISHED, TYPICAL_GPU, type TryOnNetworks } from "../../src/pipelines/memory.ts";
+import { CLIPTextModel } from "../../src/models/clip/text.ts";
+import { CLIPVisionModelWithProjection } from "../../src/models/clip/vision.ts";
+import { AutoencoderKL } from "../../src/models/vae/vae.ts";
+import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
+import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
+import { psnr } from "../helpers.ts";
+import { checkpoints, freshDevice, inputsOf } from "./setup.ts";
+
+describe("networks that are loaded when they are needed", () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await freshDevice();
+  });
+  afterAll(() => device.destroy());
+
+  test("give the same picture in less memory, twice; the guidance's halves one by one nearly the same", async () => {
+    const inputs = { ...(await inputsOf("hd-upperbody")), steps: 2 };
+    const load = (offload: "never" | "always") => TryOnPipeline.fromPretrained(checkpoints, { device, offload });
+    const resident = await load("never");
+    const weights = device.memory.bytes;
+    const expected = (await resident(inputs)).images[0]!.data;
+    const apart = (await resident({ ...inputs, guidanceBatch: 1 })).images[0]!.data;
+    expect(psnr(apart, expected, 255)).toBeGreaterThan(60);
+    await resident.dispose();
+    expect(device.memory.live).toBe(0);
+    const offloaded = await load("always");
+    expect(device.memory.bytes).toBe(0); // nothing is loaded before it is needed
+    for (let run = 0; run < 2; run++) {
+      expect((await offloaded(inputs)).images[0]!.data).toEqual(expected);
+      expect(device.memory.bytes).toBeLessThan(weights / 2); // the decoder, and what is kept of the garment
+    }
+    await offloaded.dispose();
+    expect(device.memory.live).toBe(0);
+  });
+
+  test("an unknown choice is refused", async () => {
+    const options = { device, offload: "sometimes" as "auto" };
+    await expect(TryOnPipeline.fromPretrained(checkpoints, options)).rejects.toThrow(
+      'try-on: offload is "sometimes": there are auto, never, always',
+    );
+  });
+});
+
+test("what does not fit by the plan is offloaded, or runs half by half", () => {
+  const question = { width: 384, height: 512, samples: 1, dtype: "f16", guided: true, guidanceBatch: 2 } as const;
+  const { peak } = planTryOn(TYPICAL_GPU, question);
+  const networks: TryOnNetworks = {
+    vae: new AutoencoderKL(PUBLISHED.vae),
+    textEncoder: new CLIPTextModel(PUBLISHED.textEncoder),
+    imageEncoder: new CLIPVisionModelWithProjection(PUBLISHED.imageEncoder),
+    garmentUnet: new UNet2DConditionModel(PUBLISHED.garmentUnet),
+    tryOnUnet: new UNet2DConditionModel(PUBLISHED.tryOnUnet),
+  };
+  const offloads = (memory: number) => new Budget(TYPICAL_GPU, memory).offloads(networks, question);
+  expect(offloads(peak.resident)).toBe(false);
+  expect(offloads(peak.resident - 1)).toBe(true);
+  expect(offloads(1e12)).toBe(false); // nothing to plan
+  const batch = (memory: number) => new Budget(TYPICAL_GPU, memory).guidanceBatch(networks, question, true);
+  expect([batch(peak.offloaded), batch(peak.offloaded - 1)]).toEqual([2, 1]);
+});
