@@ -2,13 +2,12 @@ import { repeat } from "../tensor/ops.ts";
 import { InputError } from "../util/errors.ts";
 import { resize } from "../vision/resize.ts";
 import { toFloat, type RgbImage } from "../vision/image.ts";
-import { firstStep, resolveGeneration, type GenerationInputs, type GenerationResult } from "./generation.ts";
+import { firstStep, resolveGeneration, type GenerationInputs } from "./generation.ts";
 import {
-  callable,
-  StableDiffusion,
-  type StableDiffusionFiles,
-  type StableDiffusionMethods,
-  type StableDiffusionOptions,
+  pipelineOf,
+  pretrained,
+  type GenerationPipeline,
+  type StableDiffusion,
   type Start,
   type Workplace,
 } from "./stable-diffusion.ts";
@@ -23,23 +22,16 @@ export interface ImageToImageInputs extends GenerationInputs {
 }
 
 /** Image to image: call it, load LoRA files, dispose of it. */
-export interface StableDiffusionImg2ImgPipeline extends StableDiffusionMethods {
-  (inputs: ImageToImageInputs): Promise<GenerationResult>;
-}
+export type StableDiffusionImg2ImgPipeline = GenerationPipeline<ImageToImageInputs>;
 
 export const StableDiffusionImg2ImgPipeline = {
   /** SDEdit (Meng et al. 2021, arXiv 2108.01073) with Stable Diffusion 1. @throws as `StableDiffusionPipeline` */
-  async fromPretrained(
-    files: StableDiffusionFiles,
-    options: StableDiffusionOptions,
-  ): Promise<StableDiffusionImg2ImgPipeline> {
-    return imageToImage(await StableDiffusion.load(files, options));
-  },
+  fromPretrained: pretrained(imageToImage),
 };
 
 /** The pipeline over networks that are loaded already. */
-export function imageToImage(model: StableDiffusion): StableDiffusionImg2ImgPipeline {
-  return callable(model, async (inputs: ImageToImageInputs) => {
+export function imageToImage(model: StableDiffusion): GenerationPipeline<ImageToImageInputs> {
+  return pipelineOf(model, async (inputs: ImageToImageInputs) => {
     const { vae } = model.components;
     checkPicture("image", inputs.image, 3);
     const settings = resolveGeneration(inputs, wholeSize(inputs.image, vae.scale), vae.scale);

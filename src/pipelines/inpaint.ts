@@ -1,16 +1,15 @@
 import { concat, mul, repeat } from "../tensor/ops.ts";
 import { toFloat, type GrayImage } from "../vision/image.ts";
 import { resize } from "../vision/resize.ts";
-import { firstStep, resolveGeneration, type GenerationResult } from "./generation.ts";
+import { firstStep, resolveGeneration } from "./generation.ts";
 import { fitted, wholeSize, type ImageToImageInputs } from "./image-to-image.ts";
 import { latentMask } from "./latents.ts";
 import { checkPicture } from "./check.ts";
 import {
-  callable,
-  StableDiffusion,
-  type StableDiffusionFiles,
-  type StableDiffusionMethods,
-  type StableDiffusionOptions,
+  pipelineOf,
+  pretrained,
+  type GenerationPipeline,
+  type StableDiffusion,
   type Start,
   type Workplace,
 } from "./stable-diffusion.ts";
@@ -24,9 +23,7 @@ export interface InpaintInputs extends ImageToImageInputs {
 }
 
 /** Inpainting: call it, load LoRA files, dispose of it. */
-export interface StableDiffusionInpaintPipeline extends StableDiffusionMethods {
-  (inputs: InpaintInputs): Promise<GenerationResult>;
-}
+export type StableDiffusionInpaintPipeline = GenerationPipeline<InpaintInputs>;
 
 export const StableDiffusionInpaintPipeline = {
   /**
@@ -35,17 +32,12 @@ export const StableDiffusionInpaintPipeline = {
    * Diffusion (Avrahami et al. 2022, arXiv 2206.02779).
    * @throws as `StableDiffusionPipeline`
    */
-  async fromPretrained(
-    files: StableDiffusionFiles,
-    options: StableDiffusionOptions,
-  ): Promise<StableDiffusionInpaintPipeline> {
-    return inpaint(await StableDiffusion.load(files, options));
-  },
+  fromPretrained: pretrained(inpaint),
 };
 
 /** The pipeline over networks that are loaded already. */
-export function inpaint(model: StableDiffusion): StableDiffusionInpaintPipeline {
-  return callable(model, async (inputs: InpaintInputs) => {
+export function inpaint(model: StableDiffusion): GenerationPipeline<InpaintInputs> {
+  return pipelineOf(model, async (inputs: InpaintInputs) => {
     const { vae } = model.components;
     const latent = vae.config.latent_channels;
     checkPicture("image", inputs.image, 3);

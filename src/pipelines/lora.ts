@@ -60,7 +60,12 @@ export class LoraAdapters {
       const targets = { unet: shapes("unet"), text_encoder: shapes("text_encoder") };
       const { updates, ignored } = await readLora(source, targets, { strict });
       this.#adapters.set(name, { updates, weight: 1 });
-      await this.#apply();
+      try {
+        await this.#apply();
+      } catch (error) {
+        this.#adapters.delete(name);
+        throw error;
+      }
       return ignored;
     } finally {
       await source.close();

@@ -194,8 +194,8 @@ export class StableDiffusion {
 const spread = (hidden: Tensor, samples: number): Tensor =>
   concat([repeat(slice(hidden, 0, 0, 1), samples), repeat(slice(hidden, 0, 1, 2), samples)], 0);
 
-/** What a pipeline's function is given beside the call: the networks' life and their LoRA adapters. */
-export type StableDiffusionMethods = Pick<
+/** A pipeline: a function from a call's inputs to pictures, with the networks' life and their LoRA adapters. */
+export interface GenerationPipeline<I> extends Pick<
   StableDiffusion,
   | "device"
   | "dtype"
@@ -206,13 +206,14 @@ export type StableDiffusionMethods = Pick<
   | "unfuseLora"
   | "unloadLoraWeights"
   | "dispose"
->;
+> {
+  (inputs: I): Promise<GenerationResult>;
+}
 
-/** A pipeline: a function with the networks' methods. */
-export function callable<I>(
+export function pipelineOf<I>(
   model: StableDiffusion,
   call: (inputs: I) => Promise<GenerationResult>,
-): ((inputs: I) => Promise<GenerationResult>) & StableDiffusionMethods {
+): GenerationPipeline<I> {
   return Object.assign((inputs: I) => call(inputs), {
     device: model.device,
     dtype: model.dtype,
@@ -225,3 +226,9 @@ export function callable<I>(
     dispose: model.dispose.bind(model),
   });
 }
+
+/** A pipeline's `fromPretrained`: loads the networks of a checkpoint for it alone. */
+export const pretrained =
+  <I>(make: (model: StableDiffusion) => GenerationPipeline<I>) =>
+  async (files: StableDiffusionFiles, options: StableDiffusionOptions): Promise<GenerationPipeline<I>> =>
+    make(await StableDiffusion.load(files, options));

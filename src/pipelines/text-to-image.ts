@@ -1,14 +1,13 @@
 import { mul } from "../tensor/ops.ts";
 import { InputError } from "../util/errors.ts";
 import { sameShape, show } from "../util/shape.ts";
-import { resolveGeneration, type GenerationInputs, type GenerationResult } from "./generation.ts";
+import { resolveGeneration, type GenerationInputs } from "./generation.ts";
 import { fromPlanes } from "./latents.ts";
 import {
-  callable,
-  StableDiffusion,
-  type StableDiffusionFiles,
-  type StableDiffusionMethods,
-  type StableDiffusionOptions,
+  pipelineOf,
+  pretrained,
+  type GenerationPipeline,
+  type StableDiffusion,
   type Start,
   type Workplace,
 } from "./stable-diffusion.ts";
@@ -19,9 +18,7 @@ export interface TextToImageInputs extends GenerationInputs {
 }
 
 /** Text to image: call it, load LoRA files, dispose of it. */
-export interface StableDiffusionPipeline extends StableDiffusionMethods {
-  (inputs: TextToImageInputs): Promise<GenerationResult>;
-}
+export type StableDiffusionPipeline = GenerationPipeline<TextToImageInputs>;
 
 /** The side of a picture that the checkpoint was trained for: 512 pixels. */
 function trainedSide({ components: { unet, vae } }: StableDiffusion): number {
@@ -34,14 +31,12 @@ export const StableDiffusionPipeline = {
    * Loads Stable Diffusion 1 from a folder in diffusers' layout or from one CompVis file (`.safetensors`, `.ckpt`).
    * @throws InputError, WeightsError, FormatError naming file and tensor
    */
-  async fromPretrained(files: StableDiffusionFiles, options: StableDiffusionOptions): Promise<StableDiffusionPipeline> {
-    return textToImage(await StableDiffusion.load(files, options));
-  },
+  fromPretrained: pretrained(textToImage),
 };
 
 /** The pipeline over networks that are loaded already. @throws InputError for a UNet that wants more than latents */
-export function textToImage(model: StableDiffusion): StableDiffusionPipeline {
-  return callable(model, async (inputs: TextToImageInputs) => {
+export function textToImage(model: StableDiffusion): GenerationPipeline<TextToImageInputs> {
+  return pipelineOf(model, async (inputs: TextToImageInputs) => {
     const side = trainedSide(model);
     const settings = resolveGeneration(inputs, { width: side, height: side }, model.components.vae.scale);
     checkChannels("text to image", model, [model.components.vae.config.latent_channels]);
