@@ -33,6 +33,7 @@ export type { Phase, TryOnInputs, TryOnResult } from "./pipelines/inputs.ts";
 export { checkTryOn } from "./pipelines/settings.ts";
 export { TryOnPipeline, type TryOnLoadOptions } from "./pipelines/try-on.ts";
 export { Trace } from "./pipelines/trace.ts";
+export { planTryOn, TYPICAL_GPU, type MemoryQuestion, type TryOnMemory } from "./pipelines/memory.ts";
 export { SCHEDULER_NAMES, type SchedulerName } from "./schedulers/names.ts";
 export { frechetDistance, kernelDistance, type Features, type KernelDistanceOptions } from "./evaluation/distances.ts";
 export { evaluate, type Evaluation, type EvaluationInputs } from "./evaluation/evaluate.ts";
