@@ -70,6 +70,18 @@ function operators() {
   ];
 }
 
+/** What PyTorch takes for the operators: another process, so of another moment. */
+function torchOperators() {
+  const result = readResult("torch-operators-cpu-float32");
+  if (!result) return [];
+  const rows = Object.entries(result.rows).map(([name, row]) => [name, spread(row), short(row.processor)]);
+  return [
+    "## The operators in PyTorch",
+    `PyTorch ${result.torch}, ${result.device}, ${result.dtype}, in a process of its own.`,
+    table(["operator", "ms", "ms of processor time"], rows),
+  ];
+}
+
 function unetStep(size, title) {
   const result = readResult(`unet_step-${size}-f32`);
   if (!result) return [];
@@ -79,6 +91,9 @@ function unetStep(size, title) {
     short(row.gflops),
     row.error?.toExponential(1) ?? "–",
   ]);
+  const torch = readResult(`torch-unet_step-${size}-cpu-float32`);
+  for (const [name, row] of Object.entries(torch?.rows ?? {}))
+    rows.push([`PyTorch ${torch.torch}, ${name} (another process)`, spread(row), "–", "–"]);
   const ratios = result.ratios
     .filter(({ reached }) => reached)
     .map(
@@ -159,6 +174,7 @@ const readme = new URL("README.md", import.meta.url);
 const [before, , after] = readFileSync(readme, "utf8").split(/(<!-- tables -->[^]*<!-- end of tables -->)/);
 const sections = [
   ...operators(),
+  ...torchOperators(),
   ...unetStep("mid", "A UNet step, middle size"),
   ...unetStep("real", "A UNet step, real size"),
   ...phases(),

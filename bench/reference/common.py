@@ -17,14 +17,14 @@ def arguments(description):
 
 
 def once(run, device):
-    """Milliseconds of one call."""
+    """Milliseconds of one call, by the clock and of the processor (all threads)."""
     if device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     run()
     if device == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - start) * 1000
+    return (time.perf_counter() - start) * 1000, (time.process_time() - before) * 1000
 
 
 @torch.no_grad()
@@ -39,9 +39,12 @@ def round_robin(candidates, device, rounds):
     return {name: summary(values) for name, values in times.items()}
 
 
-def summary(values):
-    lower, median, upper = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-    return {"median": median, "lower": lower, "upper": upper, "min": min(values), "rounds": len(values)}
+def summary(times):
+    values, processor = zip(*times)
+    quartiles = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    lower, median, upper = (round(value, 3) for value in quartiles)
+    spent = round(statistics.median(processor), 3)
+    return {"median": median, "lower": lower, "upper": upper, "min": min(values), "rounds": len(values), "processor": spent}
 
 
 def write(name, options, rows, **facts):
