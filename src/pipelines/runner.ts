@@ -70,8 +70,8 @@ export class Runner {
   }
 
   async #free(): Promise<void> {
+    this.#components.residency.dispose(); // at once, without a wait
     await this.forget();
-    this.#components.residency.dispose();
   }
 
   async #run(inputs: TryOnInputs, settings: TryOnSettings): Promise<TryOnResult> {
