@@ -5,11 +5,9 @@ import { AutoencoderKL } from "../models/vae/vae.ts";
 import { directory } from "../node/files.ts";
 import { encodePng } from "../node/images.ts";
 import { json } from "../pipelines/load.ts";
-import { CATEGORIES } from "../pipelines/conditioning.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { mixSeeds } from "../training/batches.ts";
 import type { TryOnDataset } from "../training/data/dataset.ts";
-import { drawnDataset } from "../training/data/drawn.ts";
 import { initialize } from "../training/init.ts";
 import { Shuffled } from "../training/loop.ts";
 import { Masters, type TrainedNetwork } from "../training/masters.ts";
@@ -26,7 +24,7 @@ import { readJson } from "./json.ts";
 import { parseOptions } from "./options.ts";
 import { checkFolder } from "./output.ts";
 import { TrainVaeOptions, type TrainVaeArguments } from "./train_options.ts";
-import { HELD_OUT, openDataset, train, untilInterrupted } from "./training.ts";
+import { drawnPairs, HELD_OUT, openDataset, train, untilInterrupted } from "./training.ts";
 
 /** `toile train-vae`: the autoencoder, on random crops of persons and garments. */
 export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
@@ -36,7 +34,7 @@ export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<
 }
 
 async function work(options: TrainVaeArguments, interrupt: Interrupt): Promise<ExitCode> {
-  const dataset = await openDataset(options, CATEGORIES);
+  const dataset = await openDataset(options, "both");
   const device = await adapterDevice();
   const network = await loadVae(device, options);
   const masters = await Masters.of([network]);
@@ -108,7 +106,7 @@ const SHOWN = 8;
 
 /** Held-out drawn pictures above what comes back of them, and how near that is. */
 function validation(device: Device, vae: AutoencoderKL, { width, height, logging_dir: folder }: TrainVaeArguments) {
-  const held = drawnDataset({ seed: HELD_OUT, width, height, categories: CATEGORIES, length: SHOWN });
+  const held = drawnPairs("both", { seed: HELD_OUT, width, height, length: SHOWN });
   return async (step: number, output: OutputFolder) => {
     const columns: RgbImage[][] = [];
     const errors = [0, 0, 0];

@@ -5,13 +5,12 @@ import type { Device } from "../gpu/device.ts";
 import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { directory } from "../node/files.ts";
 import { encodePng } from "../node/images.ts";
-import { loadEncoders, type TryOnEncoders } from "../pipelines/components.ts";
+import { loadEncoders, type TryOnEncoders, type TryOnModel } from "../pipelines/components.ts";
 import { json } from "../pipelines/load.ts";
-import { CATEGORIES, encodePrompt } from "../pipelines/conditioning.ts";
+import { encodePrompt } from "../pipelines/conditioning.ts";
 import { Runner } from "../pipelines/runner.ts";
 import { drawBatch, makeBatch, mixSeeds, type EncodedPair } from "../training/batches.ts";
 import type { TryOnDataset } from "../training/data/dataset.ts";
-import { drawnDataset } from "../training/data/drawn.ts";
 import { encodePair } from "../training/encode.ts";
 import { initialize } from "../training/init.ts";
 import { Shuffled } from "../training/loop.ts";
@@ -31,7 +30,7 @@ import { parseOptions } from "./options.ts";
 import { readJson } from "./json.ts";
 import { checkFolder } from "./output.ts";
 import { TrainOptions, type TrainArguments } from "./train_options.ts";
-import { HELD_OUT, openDataset, train, untilInterrupted } from "./training.ts";
+import { drawnPairs, HELD_OUT, openDataset, train, untilInterrupted, type Shown } from "./training.ts";
 
 /** `toile train`: both UNets of the try-on, together. */
 export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
@@ -42,7 +41,7 @@ export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promis
 
 async function work(options: TrainArguments, interrupt: Interrupt): Promise<ExitCode> {
   const { model, mixed_precision: precision } = options;
-  const dataset = await openDataset(options, model === "hd" ? ["upperbody"] : CATEGORIES);
+  const dataset = await openDataset(options, shownBy(model));
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
   const encoders = await loadEncoders(device, folder, { dtype: "f32", signal: interrupt.signal });
@@ -124,11 +123,12 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
 }
 
 const SHOWN = 4;
+const shownBy = (model: TryOnModel): Shown => (model === "hd" ? "half" : "whole");
 
 /** Held-out drawn people in other garments: garment, person, result and truth, one below the other. */
 function validation(device: Device, folder: Folder, { encoders, unets, options }: Parts) {
   const { width, height, model } = options;
-  const held = drawnDataset({ seed: HELD_OUT, width, height, pairing: "unpaired", length: SHOWN });
+  const held = drawnPairs(shownBy(model), { seed: HELD_OUT, width, height, pairing: "unpaired", length: SHOWN });
   return async (step: number, output: OutputFolder) => {
     const runner = new Runner(
       device,
@@ -139,8 +139,8 @@ function validation(device: Device, folder: Folder, { encoders, unets, options }
     );
     const columns: RgbImage[][] = [];
     for (let i = 0; i < SHOWN; i++) {
-      const { person, garment, mask, truth } = await held.get(i);
-      const result = await runner.run({ person, garment, mask, width, height, seed: 0, fit: "stretch" });
+      const { person, garment, mask, truth, category } = await held.get(i);
+      const result = await runner.run({ person, garment, mask, category, width, height, seed: 0, fit: "stretch" });
       columns.push([garment, person, result.images[0]!, truth!]);
     }
     await runner.forget();

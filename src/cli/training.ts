@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import { augmented } from "../training/data/augment.ts";
-import type { TryOnDataset } from "../training/data/dataset.ts";
-import { drawnDataset } from "../training/data/drawn.ts";
+import { interleaved, type TryOnDataset } from "../training/data/dataset.ts";
+import { drawnDataset, type DrawnOptions } from "../training/data/drawn.ts";
 import { EMAModel } from "../training/ema.ts";
 import { resume, runTraining, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
 import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
 import { Trainer, type StepReport } from "../training/trainer.ts";
+import { CATEGORIES } from "../pipelines/conditioning.ts";
 import { folderDataset } from "../node/data/folder.ts";
 import { outputFolder } from "../node/staging.ts";
-import type { Category } from "../vision/agnostic.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
@@ -21,14 +21,40 @@ import type { LoopArguments } from "./train_options.ts";
 /** Held-out pairs are drawn with a seed that no training uses. */
 export const HELD_OUT = 0xb0a710ad;
 
+/** Which people a set shows: tops on half figures, all categories on whole ones, or both in turn. */
+export type Shown = "half" | "whole" | "both";
+
+const SETS = {
+  half: [{ categories: ["upperbody"], framing: "half" }],
+  whole: [{ categories: CATEGORIES, framing: "whole" }],
+  both: [
+    { categories: ["upperbody"], framing: "half" },
+    { categories: CATEGORIES, framing: "whole" },
+  ],
+} as const satisfies Record<Shown, readonly Partial<DrawnOptions>[]>;
+
+/** Drawn pairs of what is shown. A model for half figures spares less of them in its masks. */
+export function drawnPairs(
+  shown: Shown,
+  options: Pick<DrawnOptions, "seed" | "width" | "height" | "length" | "pairing">,
+) {
+  const sets = SETS[shown].map((kind) => {
+    const model = kind.framing === "half" ? "hd" : "dc";
+    const length = options.length && Math.ceil(options.length / SETS[shown].length);
+    return drawnDataset({ ...options, ...kind, mask: { model }, ...(length && { length }) });
+  });
+  return sets.length === 1 ? sets[0]! : interleaved(sets);
+}
+
 /** The pairs that the options name. */
-export async function openDataset(options: LoopArguments, categories: readonly Category[]): Promise<TryOnDataset> {
-  const { dataset_dir: folder, drawn, drawn_seed: seed, width, height, augment } = options;
-  if ((folder === undefined) === (drawn === undefined))
+export async function openDataset(options: LoopArguments, shown: Shown): Promise<TryOnDataset> {
+  const { dataset_dir: folder, drawn: length, drawn_seed: seed, width, height, augment } = options;
+  if ((folder === undefined) === (length === undefined))
     throw new UsageError("--dataset_dir or --drawn is needed, and not both");
+  const categories = shown === "half" ? (["upperbody"] as const) : CATEGORIES;
   const set =
     folder === undefined
-      ? drawnDataset({ seed, width, height, categories, length: drawn! })
+      ? drawnPairs(shown, { seed, width, height, length: length!, pairing: shown === "both" ? "paired" : "mixed" })
       : await folderDataset(folder, { split: "train", order: "paired", width, height, categories });
   return augment ? augmented(set, { seed: options.seed }) : set;
 }

@@ -107,15 +107,3 @@ export function makeBatch(
     weights: snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma)),
   };
 }
-
-/** The order of `count` examples in one epoch. */
-export function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
-  const order = Uint32Array.from({ length: count }, (_, i) => i);
-  const generator = new TorchGenerator(mixSeeds(seed ^ 0x5eed, epoch));
-  const chances = generator.rand([count]);
-  for (let i = count - 1; i > 0; i--) {
-    const j = Math.floor(chances[i]! * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
-  return order;
-}

@@ -6,11 +6,13 @@ import type { Category } from "../vision/agnostic.ts";
 import { compositeGray, toFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
 import type { EncodedPair } from "./batches.ts";
 
-/** A person in a garment, the garment, and where it is worn: all of one size. */
+/** A person, a garment, and where it is worn: all of one size. */
 export interface TryOnPair {
   readonly person: RgbImage;
   readonly garment: RgbImage;
   readonly mask: GrayImage;
+  /** The person in the garment, where that is not what `person` shows. */
+  readonly truth?: RgbImage | undefined;
   readonly category: Category;
 }
 
@@ -39,7 +41,7 @@ export async function encodePair(device: Device, encoders: PairEncoders, pair: T
       tensor.dispose();
     }
   };
-  const target = await read(() => mul(mode(pair.person), vae.config.scaling_factor));
+  const target = await read(() => mul(mode(pair.truth ?? pair.person), vae.config.scaling_factor));
   const masked = await read(() => mode(compositeGray(pair.person, pair.mask, 127)));
   const garment = await read(() => mode(pair.garment));
   const prompt = await read(() => encodePrompt(pair.garment, pair.category));

@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import type { OutputFolder } from "../util/host.ts";
-import { epochOrder } from "./batches.ts";
 import { findCheckpoint, restoreCheckpoint, saveCheckpoint, type RunState, type TrainingState } from "./checkpoint.ts";
+import { epochOrder } from "./data/dataset.ts";
 import type { LossScalerState } from "./loss_scaler.ts";
 import type { StepReport, Trainer } from "./trainer.ts";
 
@@ -92,7 +92,7 @@ export class Shuffled {
     return Array.from({ length: this.#size }, (_, i) => {
       const at = batch * this.#size + i;
       const epoch = Math.floor(at / this.#count);
-      if (epoch !== this.#epoch) this.#order = epochOrder(this.#seed, epoch, this.#count);
+      if (epoch !== this.#epoch) this.#order = epochOrder(this.#count, this.#seed, epoch);
       this.#epoch = epoch;
       return { index: this.#order[at % this.#count]!, epoch };
     });

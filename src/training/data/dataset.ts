@@ -31,6 +31,15 @@ export interface TryOnDataset {
   close?(): Promise<void>;
 }
 
+/** Samples of several sets in turn, as many of each as the shortest has. */
+export function interleaved(sets: readonly TryOnDataset[]): TryOnDataset {
+  return {
+    length: sets.length * Math.min(...sets.map(({ length }) => length)),
+    get: (index, epoch) => sets[index % sets.length]!.get(Math.floor(index / sets.length), epoch),
+    close: async () => void (await Promise.all(sets.map((set) => set.close?.()))),
+  };
+}
+
 /** The numbers 0 to length - 1 in the order of an epoch (Fisher and Yates): the same for the same seed and epoch. */
 export function epochOrder(length: number, seed: number, epoch: number): Uint32Array {
   const order = Uint32Array.from({ length }, (_, i) => i);
