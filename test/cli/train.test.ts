@@ -123,16 +123,16 @@ test("toile train-vae: the loss falls, and what comes back of held-out pictures 
   const folder = scratch();
   const [config, out] = [join(folder, "vae.json"), join(folder, "out")];
   writeFileSync(config, JSON.stringify(VAE));
-  const steps = ["--max_train_steps", "20", "--validation_steps", "20", "--learning_rate", "3e-3"];
+  const steps = ["--max_train_steps", "40", "--validation_steps", "40", "--learning_rate", "3e-3"];
   const ran = toile(["train-vae", ...SMALL, ...steps, "--vae_config", config, "--crop", "64", "--output_dir", out]);
   expect([ran.code, ran.out]).toEqual([0, ""]);
   const each = losses(out);
   const mean = (part: readonly number[]) => part.reduce((a, b) => a + b) / part.length;
-  expect(mean(each.slice(-5))).toBeLessThan(0.6 * mean(each.slice(0, 3)));
+  expect(mean(each.slice(-10))).toBeLessThan(0.7 * mean(each.slice(0, 10)));
   const measured = JSON.parse(readFileSync(join(out, "logs/validation.jsonl"), "utf8")) as Record<string, number>;
   expect(Object.keys(measured)).toEqual(["step", "psnr", "red", "green", "blue"]);
   expect(measured["psnr"]).toBeGreaterThan(5);
-  expect(readdirSync(join(out, "checkpoint-20")).sort()).toEqual([
+  expect(readdirSync(join(out, "checkpoint-40")).sort()).toEqual([
     "manifest.json",
     "optimizer.safetensors",
     "trainer_state.json",
