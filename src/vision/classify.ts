@@ -1,7 +1,15 @@
 import type { GrayImage } from "./image.ts";
 import type { OnnxOutput } from "./onnx.ts";
 import type { Box } from "./resize.ts";
-import { getAffineTransform, invertAffine, upsample, warpAffine, type Affine, type Pixels } from "./warp.ts";
+import {
+  getAffineTransform,
+  invertAffine,
+  upsample,
+  upsampleRoom,
+  warpAffine,
+  type Affine,
+  type Pixels,
+} from "./warp.ts";
 
 /** The picture on a parser's square: its larger side fills it, the rest is black. */
 export function squareTransform(width: number, height: number, side: number): Affine {
@@ -37,13 +45,15 @@ export function classify(
   const [left, top, right, bottom] = within;
   const labels = new Uint8Array(width * height);
   const best = new Float32Array(width * height).fill(-Infinity);
+  const planeOf = (c: number): Pixels<Float32Array> => ({
+    width: columns,
+    height: rows,
+    data: data.subarray(c * rows * columns, (c + 1) * rows * columns),
+  });
+  const room = upsampleRoom(planeOf(0), side, side);
+  const moved = new Float32Array(width * height);
   for (let c = 0; c < classes; c++) {
-    const plane: Pixels<Float32Array> = {
-      width: columns,
-      height: rows,
-      data: data.subarray(c * rows * columns, (c + 1) * rows * columns),
-    };
-    const logits = warpAffine(upsample(plane, side, side, needed), back, width, height, within).data;
+    const logits = warpAffine(upsample(planeOf(c), side, side, needed, room), back, width, height, within, moved).data;
     for (let y = top; y < bottom; y++)
       for (let i = y * width + left; i < y * width + right; i++)
         if (logits[i]! > best[i]!) {

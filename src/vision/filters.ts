@@ -209,13 +209,22 @@ export class Enlarged {
 
   /** The source's rows that the window reads, each as wide as the result. */
   #widen(left: number, top: number, right: number, bottom: number): Float32Array {
-    const rows = this.#source.height;
+    const { width, height: rows, data } = this.#source;
     const wide = new Float32Array(rows * this.width);
     if (bottom <= top) return wide;
+    const { first, weights } = this.#columns;
     const from = clampTo(rows, this.#rows.first[top]!);
     const to = clampTo(rows, this.#rows.first[bottom - 1]! + TAPS - 1);
-    for (let row = from; row <= to; row++)
-      for (let x = left; x < right; x++) wide[row * this.width + x] = this.#across(x, row);
+    const line = new Float64Array(width + 2 * TAPS); // a row with its ends repeated
+    for (let row = from; row <= to; row++) {
+      for (let x = 0; x < line.length; x++) line[x] = data[row * width + clampTo(width, x - TAPS)]!;
+      for (let x = left; x < right; x++) {
+        const [at, w] = [first[x]! + TAPS, x * TAPS];
+        let sum = weights[w]! * line[at]!;
+        for (let k = 1; k < TAPS; k++) sum += weights[w + k]! * line[at + k]!;
+        wide[row * this.width + x] = sum;
+      }
+    }
     return wide;
   }
 }

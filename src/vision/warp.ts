@@ -74,6 +74,7 @@ function positions([m0, m1, m2, m3, m4, m5]: Affine, width: number, height: numb
  * @param image - bytes, or float32; 1 to 4 channels
  * @param transform - from the picture to the result
  * @param window - the pixels of the result that are computed; others are 0. Default all
+ * @param room - what the result is written into; its other pixels stay as they are
  */
 export function warpAffine<T extends Uint8Array | Float32Array>(
   image: Pixels<T>,
@@ -81,17 +82,18 @@ export function warpAffine<T extends Uint8Array | Float32Array>(
   width: number,
   height: number,
   window: Box = [0, 0, width, height],
+  room?: T,
 ): Pixels<T> {
   const channels = image.data.length / (image.width * image.height);
   if (!Number.isInteger(channels) || channels < 1 || channels > 4)
     throw new ShapeError("warpAffine", `${image.data.length} numbers for ${image.width}x${image.height} pixels`);
   const back = invertAffine(transform);
-  if (isShift(back)) return { width, height, data: shifted(image, channels, back, [width, height], window) };
+  if (isShift(back)) return { width, height, data: shifted(image, channels, back, [width, height], window, room) };
   const from = positions(back, width, height);
   const data =
     image.data instanceof Uint8Array
-      ? warpBytes(image as Pixels<Uint8Array>, channels, from, window)
-      : warpFloats(image as Pixels<Float32Array>, channels, from, window);
+      ? warpBytes(image as Pixels<Uint8Array>, channels, from, window, room as Uint8Array | undefined)
+      : warpFloats(image as Pixels<Float32Array>, channels, from, window, room as Float32Array | undefined);
   return { width, height, data: data as T };
 }
 
@@ -106,9 +108,10 @@ function shifted<T extends Uint8Array | Float32Array>(
   [, , across, , , down]: Affine,
   [width, height]: readonly [number, number],
   [startX, startY, endX, endY]: Box,
+  room: T | undefined,
 ): T {
-  const Bytes = image.data.constructor as new (length: number) => T;
-  const out = new Bytes(width * height * channels);
+  const Numbers = image.data.constructor as new (length: number) => T;
+  const out = room ?? new Numbers(width * height * channels);
   const [left, right] = [Math.max(startX, -across), Math.min(endX, image.width - across)];
   const [top, bottom] = [Math.max(startY, -down), Math.min(endY, image.height - down)];
   if (right <= left) return out;
@@ -123,9 +126,15 @@ const DROP = SUM_BITS - KEPT_BITS;
 const FRACTION = STEPS - 1;
 
 /** Weights with 15 fractional bits, rounded once. */
-function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions, [startX, startY, endX, endY]: Box) {
+function warpBytes(
+  image: Pixels<Uint8Array>,
+  channels: number,
+  from: Positions,
+  [startX, startY, endX, endY]: Box,
+  room: Uint8Array | undefined,
+): Uint8Array {
   const width = from.columnX.length;
-  const out = new Uint8Array(width * from.rowX.length * channels);
+  const out = room ?? new Uint8Array(width * from.rowX.length * channels);
   const pixel = reader(image, channels);
   for (let y = startY; y < endY; y++)
     for (let x = startX, at = (y * width + x) * channels; x < endX; x++) {
@@ -141,9 +150,15 @@ function warpBytes(image: Pixels<Uint8Array>, channels: number, from: Positions,
 }
 
 /** float32 products and sums, from the top left to the bottom right. */
-function warpFloats(image: Pixels<Float32Array>, channels: number, from: Positions, [startX, startY, endX, endY]: Box) {
+function warpFloats(
+  image: Pixels<Float32Array>,
+  channels: number,
+  from: Positions,
+  [startX, startY, endX, endY]: Box,
+  room: Float32Array | undefined,
+): Float32Array {
   const width = from.columnX.length;
-  const out = new Float32Array(width * from.rowX.length * channels);
+  const out = room ?? new Float32Array(width * from.rowX.length * channels);
   const pixel = reader(image, channels);
   const { fround } = Math;
   const mix = (a: number, b: number, c: number, d: number, fx: number, fy: number) => {
@@ -202,22 +217,34 @@ function corners(from: number, to: number) {
   return { low, share };
 }
 
+/** Memory of one enlargement, for many of one size: fresh planes for each of forty classes cost more than their sums. */
+interface UpsampleRoom {
+  readonly data: Float32Array;
+  /** Rows enlarged first: each is used by several rows of the result. */
+  readonly wide: Float32Array;
+}
+
+export const upsampleRoom = (plane: Pixels<Float32Array>, width: number, height: number): UpsampleRoom => ({
+  data: new Float32Array(width * height),
+  wide: new Float32Array(plane.height * width),
+});
+
 /**
  * One channel of float32 enlarged bilinearly with its corner pixels on the corners: PyTorch's
  * `interpolate(mode="bilinear", align_corners=True)`.
  * @param window - the pixels of the result that are computed; others are 0. Default all
+ * @param room - what the result is written into, of `upsampleRoom`; it holds the result until it is used again
  */
 export function upsample(
   plane: Pixels<Float32Array>,
   width: number,
   height: number,
   [left, top, right, bottom]: Box = [0, 0, width, height],
+  { data, wide }: UpsampleRoom = upsampleRoom(plane, width, height),
 ): Pixels<Float32Array> {
   const columns = corners(plane.width, width);
   const rows = corners(plane.height, height);
-  const data = new Float32Array(width * height);
   const { fround } = Math;
-  const wide = new Float32Array(plane.height * width); // rows first: each is used by several rows of the result
   const lastRow = Math.min(plane.height - 1, rows.low[bottom - 1]! + 1);
   for (let y = rows.low[top]!; y <= lastRow; y++)
     for (let x = left, at = y * width + left; x < right; x++, at++) {
