@@ -46,7 +46,6 @@ export function addTrain(toile: Command): Command {
     .option("--model <name>", "hd: the garment's picture conditions; dc: also its category", "hd")
     .option("--train <subset>", "full, attention, or fusion (the self-attentions alone)", "full")
     .option("--mixed_precision <name>", "no, or fp16: half-precision networks, float32 masters", "no")
-    .option("--gradient_checkpointing", "keep less for the backward pass and compute it again")
     .option("--garment_dropout <x>", "share of the samples whose garment is left out", "0.1")
     .option("--snr_gamma <x>", "weigh timesteps by min-SNR")
     .option("--noise_offset <x>", "strength of an offset added to the noise", "0")

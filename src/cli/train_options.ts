@@ -48,7 +48,6 @@ export const TrainOptions = z.object({
   model: oneOf(["hd", "dc"]),
   train: oneOf(Object.keys(SUBSETS) as [Subset, ...Subset[]]),
   mixed_precision: oneOf(["no", "fp16"]),
-  gradient_checkpointing: flag,
   garment_dropout: share,
   snr_gamma: rate.optional(),
   noise_offset: share,
