@@ -1,5 +1,4 @@
-import { loadModule } from "../checkpoint/load.ts";
-import { openCheckpoint } from "../checkpoint/open.ts";
+import { fillModule } from "../checkpoint/fill.ts";
 import type { Device } from "../gpu/device.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import { directory } from "../node/files.ts";
@@ -59,12 +58,8 @@ async function loadVae(
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const config = await json(folder, "ootd/vae/config.json");
   const module = new AutoencoderKL(config);
-  const source = await openCheckpoint(folder, "ootd/vae/diffusion_pytorch_model");
-  try {
-    await loadModule(device, module, source, { label: "vae", dtype: "f32" });
-  } finally {
-    await source.close();
-  }
+  const label = "vae";
+  await fillModule(device, module, folder, "ootd/vae/diffusion_pytorch_model", { label, dtype: "f32" });
   return { folder: "vae", module, config };
 }
 

@@ -1,5 +1,4 @@
-import { openCheckpoint } from "../checkpoint/open.ts";
-import { loadModule } from "../checkpoint/load.ts";
+import { fillModule } from "../checkpoint/fill.ts";
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { UNet2DConditionModel } from "../models/unet/unet.ts";
@@ -73,12 +72,8 @@ async function loadUnets(device: Device, folder: Folder, options: TrainArguments
     if (fresh !== undefined) {
       initialize(device, module, mixSeeds(options.seed, channels));
     } else {
-      const source = await openCheckpoint(folder, `${base}/diffusion_pytorch_model`);
-      try {
-        await loadModule(device, module, source, { label: name, dtype: "f32", widen: ["conv_in.weight"] });
-      } finally {
-        await source.close();
-      }
+      const options = { label: name, dtype: "f32", widen: ["conv_in.weight"] } as const;
+      await fillModule(device, module, folder, `${base}/diffusion_pytorch_model`, options);
     }
     return { folder: name, module, config };
   };

@@ -1,6 +1,5 @@
 import { foreignToTower } from "../checkpoint/keys.ts";
-import { loadModule } from "../checkpoint/load.ts";
-import { openCheckpoint } from "../checkpoint/open.ts";
+import { fillModule } from "../checkpoint/fill.ts";
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { CLIPTextModel } from "../models/clip/text.ts";
@@ -103,31 +102,15 @@ async function load<N extends object>(
     for (const [done, network] of names.entries()) {
       signal?.throwIfAborted();
       const { name = "diffusion_pytorch_model", ignore } = WEIGHTS[network] ?? {};
-      const options = { dtype, ...(ignore && { ignore }) };
-      const module = networks[network];
-      await residency.add(module, () => fill(device, folder, module, `${files[network]}/${name}`, options));
+      const [module, path] = [networks[network], files[network]];
+      const options = { label: path.split("/").at(-1) ?? path, dtype, ...(ignore && { ignore }) };
+      await residency.add(module, () => fillModule(device, module, folder, `${path}/${name}`, options));
       onProgress?.(done + 1, names.length);
     }
     return residency;
   } catch (error) {
     residency.dispose();
     throw error;
-  }
-}
-
-/** Fills one module from the files that begin with `base`. */
-async function fill(
-  device: Device,
-  folder: Folder,
-  module: Module,
-  base: string,
-  options: { readonly dtype: "f32" | "f16"; readonly ignore?: (key: string) => boolean },
-): Promise<void> {
-  const source = await openCheckpoint(folder, base);
-  try {
-    await loadModule(device, module, source, { label: base.split("/").at(-2) ?? base, ...options });
-  } finally {
-    await source.close();
   }
 }
 

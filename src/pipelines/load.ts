@@ -5,6 +5,7 @@ import type { DeviceFacts } from "../gpu/facts.ts";
 import { createTokenizer, type Tokenizer } from "../models/clip/tokenizer.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
+import { parseObject } from "../util/json.ts";
 import { checkChoice } from "./check.ts";
 
 export type StorageType = "f32" | "f16";
@@ -79,16 +80,7 @@ export class NetworkLoader {
 /** A JSON file of the folder. @throws InputError that names the file when it is missing or is not JSON. */
 export async function json(folder: Folder, path: string): Promise<Record<string, unknown>> {
   if (!(await folder.has(path))) throw new InputError(folder.name, `${path} is missing`);
-  const text = await folder.text(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(folder.name, `${path} is not JSON: ${(error as Error).message}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new InputError(folder.name, `${path} holds no JSON object`);
-  return value as Record<string, unknown>;
+  return parseObject(await folder.text(path), (what) => new InputError(folder.name, `${path} ${what}`));
 }
 
 /** A CLIP tokenizer from its folder: `tokenizer.json`, or vocabulary and merges. */
