@@ -44,7 +44,7 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
   const encoders = await loadEncoders(device, folder, { dtype: "f32", signal: interrupt.signal });
-  const [garment, tryOn] = await loadUnets(device, folder, options);
+  const [garment, tryOn] = await loadUnets(device, folder, options, encoders.vae.config.latent_channels);
   const dtype = precision === "fp16" ? "f16" : "f32";
   if (dtype === "f16" && !device.facts.f16)
     throw new InputError("train", `--mixed_precision fp16 needs half precision, which ${device.facts.name} lacks`);
@@ -61,7 +61,12 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
 type LoadedUnet = TrainedNetwork & { readonly module: UNet2DConditionModel };
 
 /** Both UNets in float32: a try-on's own, a plain Stable Diffusion UNet twice, or fresh ones. */
-async function loadUnets(device: Device, folder: Folder, options: TrainArguments): Promise<[LoadedUnet, LoadedUnet]> {
+async function loadUnets(
+  device: Device,
+  folder: Folder,
+  options: TrainArguments,
+  latent: number,
+): Promise<[LoadedUnet, LoadedUnet]> {
   const load = async (name: "unet_garm" | "unet_vton", channels: number): Promise<LoadedUnet> => {
     const own = `ootd/ootd_${options.model}/checkpoint-36000/${name}`;
     const base = (await folder.has(`${own}/config.json`)) ? own : "unet";
@@ -77,7 +82,7 @@ async function loadUnets(device: Device, folder: Folder, options: TrainArguments
     }
     return { folder: name, module, config };
   };
-  return [await load("unet_garm", 4), await load("unet_vton", 8)];
+  return [await load("unet_garm", latent), await load("unet_vton", 2 * latent)];
 }
 
 interface Parts {

@@ -61,8 +61,9 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
   const unets = `ootd/ootd_${options.model}/checkpoint-36000`;
   await checkLayout(folder, unets);
   const { networks: encoders, others } = await readEncoders(folder);
-  const garmentUnet = await readUnet(folder, `${unets}/unet_garm`, 4);
-  const tryOnUnet = await readUnet(folder, `${unets}/unet_vton`, 8);
+  const { latent_channels: latent } = encoders.vae.config;
+  const garmentUnet = await readUnet(folder, `${unets}/unet_garm`, latent);
+  const tryOnUnet = await readUnet(folder, `${unets}/unet_vton`, 2 * latent);
   const networks = { ...encoders, garmentUnet, tryOnUnet };
   const files = { ...ENCODERS, garmentUnet: `${unets}/unet_garm`, tryOnUnet: `${unets}/unet_vton` };
   const later = options.offloads?.(networks) ?? false;
