@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Folder } from "../checkpoint/source.ts";
+import { directory } from "../node/files.ts";
 import { shipped } from "../node/package.ts";
 import { LAYOUT } from "../pipelines/components.ts";
 import { json } from "../pipelines/load.ts";
@@ -13,6 +14,17 @@ export async function checkpointFolder(given: string | undefined): Promise<strin
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory()) return folder;
   throw new InputError(folder, found ? "is not a folder" : `no such folder of checkpoints; it should hold ${LAYOUT}`);
+}
+
+/** `--unets`, as the pipeline takes it. @throws InputError when it is no folder */
+export async function trainedUnets(
+  given: string | undefined,
+  ema: boolean,
+): Promise<{ unets?: Folder; ema?: boolean }> {
+  if (given === undefined) return {};
+  const found = await stat(given).catch(() => undefined);
+  if (found?.isDirectory()) return { unets: directory(given), ema };
+  throw new InputError(given, found ? "is not a folder" : "no such folder of trained UNets");
 }
 
 /** Some schedulers cannot take every number of steps, which their own configuration says. @throws UsageError */

@@ -133,6 +133,8 @@ function addTryOn(toile: Command): void {
     .option("--model <name>", "hd: half-body model, tops only; dc: full-body model", "hd")
     .option("--category <name>", "upperbody, lowerbody or dress", "upperbody")
     .option("--checkpoints <dir>", "folder with ootd/ and clip-vit-large-patch14/ (default: the small one shipped)")
+    .option("--unets <dir>", "a checkpoint-N of `toile train`: its UNets instead of those of --checkpoints")
+    .option("--ema", "of --unets: the moving averages")
     .option("--width <pixels>", "width of the result, a multiple of 8", "768")
     .option("--height <pixels>", "height of the result, a multiple of 8", "1024")
     .option("--steps <n>", "denoising steps", "20")

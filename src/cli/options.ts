@@ -84,6 +84,8 @@ const TryOnOptions = z
     mask: file.optional(),
     maskCombine: oneOf(["replace", "add", "subtract"]),
     ...maskOptions,
+    unets: file.optional(),
+    ema: z.boolean().default(false),
     pasteBack: z.boolean().default(false),
     trimGarment: z.boolean().default(false),
     width: size,
@@ -104,7 +106,9 @@ const TryOnOptions = z
     json: z.boolean().default(false),
   })
   .superRefine(refuseContradictions)
-  .superRefine(({ mask, maskCombine }, context) => {
+  .superRefine(({ mask, maskCombine, unets, ema }, context) => {
+    if (ema && unets === undefined)
+      context.addIssue({ code: "custom", path: ["ema"], message: "needs --unets: a training keeps the averages" });
     if (mask === undefined && maskCombine !== "replace")
       context.addIssue({ code: "custom", path: ["maskCombine"], message: "needs --mask: there is nothing to combine" });
   });

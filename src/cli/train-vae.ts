@@ -99,21 +99,28 @@ function copyCrop(image: RgbImage, side: number, x: number, y: number, to: Float
 
 const SHOWN = 8;
 
-/** Held-out drawn pictures above what comes back of them, and how near that is. */
+/**
+ * Held-out drawn pictures above what comes back of them, and how near that is. The latents' root mean square is what
+ * `scaling_factor` of the config is to be the inverse of before UNets are trained on them.
+ */
 function validation(device: Device, vae: AutoencoderKL, { width, height, logging_dir: folder }: TrainVaeArguments) {
   const held = drawnPairs("both", { seed: HELD_OUT, width, height, length: SHOWN });
   return async (step: number, output: OutputFolder) => {
     const columns: RgbImage[][] = [];
     const errors = [0, 0, 0];
+    let squares = 0;
     for (let i = 0; i < SHOWN; i++) {
       const { person, garment } = await held.get(i);
       const image = i % 3 === 2 ? garment : person;
-      const back = device.scope(() => {
+      const { latents, back } = device.scope(() => {
         const pixels = Tensor.from(device, toFloat(image), [1, height, width, 3]);
-        return vae.decode(vae.encode(pixels).mode());
+        const mode = vae.encode(pixels).mode();
+        return { latents: mode, back: vae.decode(mode) };
       });
+      const codes = await latents.data();
+      squares += codes.reduce((sum, code) => sum + code * code, 0) / codes.length / SHOWN;
       const values = (await back.data()).map((value) => value / 2 + 0.5);
-      back.dispose();
+      for (const tensor of [latents, back]) tensor.dispose();
       const shown = fromFloat(values, width, height);
       for (const [at, value] of shown.data.entries()) errors[at % 3]! += (value - image.data[at]!) ** 2;
       columns.push([image, shown]);
@@ -122,7 +129,8 @@ function validation(device: Device, vae: AutoencoderKL, { width, height, logging
       -10 * Math.log10(sum / (channels * SHOWN * width * height) / 255 ** 2);
     const [red, green, blue] = errors.map((error) => decibels(error, 1));
     const psnr = decibels(errors[0]! + errors[1]! + errors[2]!, 3);
-    await output.append(`${folder}/validation.jsonl`, `${JSON.stringify({ step, psnr, red, green, blue })}\n`);
+    const numbers = { step, psnr, red, green, blue, latent_rms: Math.sqrt(squares) };
+    await output.append(`${folder}/validation.jsonl`, `${JSON.stringify(numbers)}\n`);
     await output.write(`${folder}/validation-${step}.png`, await encodePng(sheet(columns)));
   };
 }

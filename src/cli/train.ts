@@ -73,6 +73,7 @@ async function loadUnets(
     const fresh = options.unet_config;
     const config = { ...(fresh === undefined ? await json(folder, `${base}/config.json`) : await readJson(fresh)) };
     config["in_channels"] = channels;
+    if (fresh !== undefined) config["out_channels"] = latent;
     const module = new UNet2DConditionModel(config);
     if (fresh !== undefined) {
       initialize(device, module, mixSeeds(options.seed, channels));

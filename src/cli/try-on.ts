@@ -11,7 +11,7 @@ import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { DEBUG_FILES, debugFiles } from "./debug.ts";
-import { checkpointFolder, checkSteps } from "./checkpoints.ts";
+import { checkpointFolder, checkSteps, trainedUnets } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
@@ -95,12 +95,13 @@ async function compute(
   progress: Progress,
 ): Promise<Computed> {
   const began = performance.now();
+  const trained = await trainedUnets(options.unets, options.ema);
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
   const { model, dtype, offload } = options;
   const memory = options.memory === undefined ? {} : { memory: options.memory * 1e9 };
   const pipeline = await TryOnPipeline.fromPretrained(directory(folder), {
-    ...{ device, model, dtype, offload, ...memory, signal, onProgress },
+    ...{ ...trained, device, model, dtype, offload, ...memory, signal, onProgress },
   });
   const load = performance.now() - began;
   const trace = options.trace === undefined ? undefined : new Trace();

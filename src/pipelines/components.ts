@@ -40,6 +40,10 @@ export interface LoadOptions {
   readonly dtype: "f32" | "f16";
   /** Asked once the networks are known: whether they are to be loaded only when they are needed. Default no. */
   readonly offloads?: (networks: TryOnNetworks) => boolean;
+  /** Other UNets than the folder's: a checkpoint of a training, with `unet_garm` and `unet_vton` in it. */
+  readonly unets?: Folder | undefined;
+  /** Of `unets`: takes the moving averages, `unet_garm_ema` and `unet_vton_ema`. */
+  readonly ema?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -49,38 +53,62 @@ const CLIP = "clip-vit-large-patch14";
 /** What a folder of checkpoints holds, for messages. */
 export const LAYOUT = `ootd/{vae,text_encoder,tokenizer,scheduler}, ootd/ootd_{hd,dc}/checkpoint-36000 and ${CLIP}`;
 
+/** Where a network's config.json and weights lie. */
+interface Place {
+  readonly folder: Folder;
+  readonly path: string;
+}
+
 /** A wrong folder is told from one that lacks a file. */
-async function checkLayout(folder: Folder, unets: string): Promise<void> {
-  const configs = ["ootd/vae", "ootd/text_encoder", `${unets}/unet_garm`, CLIP].map((part) => `${part}/config.json`);
-  for (const config of configs) if (await folder.has(config)) return;
-  throw new InputError(folder.name, `no checkpoint: it should hold ${LAYOUT}`);
+async function checkLayout(folder: Folder, parts: readonly string[], what: string): Promise<void> {
+  for (const part of parts) if (await folder.has(`${part}/config.json`)) return;
+  throw new InputError(folder.name, `no ${what}`);
+}
+
+/** The places of both UNets: the published ones, or those in a training's checkpoint. */
+async function unetPlaces(folder: Folder, { model, unets, ema }: LoadOptions): Promise<[Place, Place]> {
+  const published = `ootd/ootd_${model}/checkpoint-36000`;
+  await checkLayout(
+    folder,
+    ["ootd/vae", "ootd/text_encoder", ...(unets ? [] : [`${published}/unet_garm`]), CLIP],
+    `checkpoint: it should hold ${LAYOUT}`,
+  );
+  const names = ["unet_garm", "unet_vton"].map((name) => (unets && ema ? `${name}_ema` : name));
+  if (unets) await checkLayout(unets, names, `trained UNets: it should hold ${names.join(" and ")}`);
+  const place = (name: string): Place =>
+    unets ? { folder: unets, path: name } : { folder, path: `${published}/${name}` };
+  return [place(names[0]!), place(names[1]!)];
 }
 
 /** Loads a try-on's models from a folder in the published layout. On failure what was loaded is freed. */
 export async function loadComponents(device: Device, folder: Folder, options: LoadOptions): Promise<TryOnComponents> {
-  const unets = `ootd/ootd_${options.model}/checkpoint-36000`;
-  await checkLayout(folder, unets);
+  const [garment, tryOn] = await unetPlaces(folder, options);
   const { networks: encoders, others } = await readEncoders(folder);
-  const { latent_channels: latent } = encoders.vae.config;
-  const garmentUnet = await readUnet(folder, `${unets}/unet_garm`, latent);
-  const tryOnUnet = await readUnet(folder, `${unets}/unet_vton`, 2 * latent);
+  const { latent_channels: channels } = encoders.vae.config;
+  const garmentUnet = await readUnet(garment, channels);
+  const tryOnUnet = await readUnet(tryOn, 2 * channels);
   const networks = { ...encoders, garmentUnet, tryOnUnet };
-  const files = { ...ENCODERS, garmentUnet: `${unets}/unet_garm`, tryOnUnet: `${unets}/unet_vton` };
+  checkUnets(networks, garment, tryOn);
+  const places = { ...encoderPlaces(folder), garmentUnet: garment, tryOnUnet: tryOn };
   const later = options.offloads?.(networks) ?? false;
-  return { ...others, ...networks, residency: await load(device, folder, options, networks, files, later) };
+  return { ...others, ...networks, residency: await load(device, options, networks, places, later) };
 }
 
 /** The same without the UNets. */
 export async function loadEncoders(
   device: Device,
   folder: Folder,
-  options: Omit<LoadOptions, "model" | "offloads">,
+  options: Pick<LoadOptions, "dtype" | "signal" | "onProgress">,
 ): Promise<TryOnEncoders> {
   const { networks, others } = await readEncoders(folder);
-  return { ...others, ...networks, residency: await load(device, folder, options, networks, ENCODERS, false) };
+  return { ...others, ...networks, residency: await load(device, options, networks, encoderPlaces(folder), false) };
 }
 
-const ENCODERS = { vae: "ootd/vae", textEncoder: "ootd/text_encoder", imageEncoder: CLIP } as const;
+const encoderPlaces = (folder: Folder) => ({
+  vae: { folder, path: "ootd/vae" },
+  textEncoder: { folder, path: "ootd/text_encoder" },
+  imageEncoder: { folder, path: CLIP },
+});
 
 /** Names of files in a network's folder, and keys in them that are another network's. */
 const WEIGHTS: Readonly<Record<string, { readonly name: string; readonly ignore?: (key: string) => boolean }>> = {
@@ -91,19 +119,18 @@ const WEIGHTS: Readonly<Record<string, { readonly name: string; readonly ignore?
 /** Fills networks from their folders, or sees to it that they are filled when they are needed. */
 async function load<N extends object>(
   device: Device,
-  folder: Folder,
-  { dtype, signal, onProgress }: Omit<LoadOptions, "model">,
+  { dtype, signal, onProgress }: Pick<LoadOptions, "dtype" | "signal" | "onProgress">,
   networks: N & Readonly<Record<keyof N, Module>>,
-  files: Readonly<Record<keyof N, string>>,
+  places: Readonly<Record<keyof N, Place>>,
   later: boolean,
 ): Promise<Residency> {
   const residency = new Residency(device, later);
-  const names = Object.keys(files) as (keyof N & string)[];
+  const names = Object.keys(places) as (keyof N & string)[];
   try {
     for (const [done, network] of names.entries()) {
       signal?.throwIfAborted();
       const { name = "diffusion_pytorch_model", ignore } = WEIGHTS[network] ?? {};
-      const [module, path] = [networks[network], files[network]];
+      const [module, { folder, path }] = [networks[network], places[network]];
       const options = { label: path.split("/").at(-1) ?? path, dtype, ...(ignore && { ignore }) };
       await residency.add(module, () => fillModule(device, module, folder, `${path}/${name}`, options));
       onProgress?.(done + 1, names.length);
@@ -131,10 +158,32 @@ async function readEncoders(folder: Folder) {
   return { networks, others };
 }
 
-async function readUnet(folder: Folder, path: string, channels: number): Promise<UNet2DConditionModel> {
+async function readUnet({ folder, path }: Place, channels: number): Promise<UNet2DConditionModel> {
   const network = new UNet2DConditionModel(await json(folder, `${path}/config.json`));
   const found = network.config.in_channels;
   if (found !== channels)
     throw new InputError(folder.name, `${path}/config.json has in_channels ${found}, ${channels} are needed`);
   return network;
+}
+
+/** UNets of other widths than the encoders beside them, or than each other, are told before a run. */
+function checkUnets(networks: TryOnNetworks, garment: Place, tryOn: Place): void {
+  const { garmentUnet, tryOnUnet, textEncoder, vae } = networks;
+  const width = textEncoder.config.hidden_size;
+  const complain = ({ folder, path }: Place, what: string) => {
+    throw new InputError(folder.name, `${path}/config.json has ${what}`);
+  };
+  for (const [{ config }, place] of [
+    [garmentUnet, garment],
+    [tryOnUnet, tryOn],
+  ] as const) {
+    const { cross_attention_dim: found, out_channels: channels } = config;
+    if (found !== width) complain(place, `cross_attention_dim ${found}, the text encoder's width is ${width}`);
+    if (channels !== vae.config.latent_channels)
+      complain(place, `out_channels ${channels}, the VAE's latents have ${vae.config.latent_channels}`);
+  }
+  const tokens = (unet: UNet2DConditionModel) => unet.transformerBlocks().map(({ norm1 }) => norm1.weight.shape[0]);
+  const [own, other] = [tokens(tryOnUnet), tokens(garmentUnet)].map((widths) => widths.join(", "));
+  if (own !== other)
+    complain(tryOn, `transformer blocks of widths ${own}; those of ${garment.path} have ${other}: they must be equal`);
 }

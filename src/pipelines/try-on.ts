@@ -21,6 +21,10 @@ export interface TryOnLoadOptions {
   readonly offload?: "auto" | "never" | "always";
   /** Bytes of memory that the GPU has for this. WebGPU does not tell; default 8e9. */
   readonly memory?: number;
+  /** UNets to use instead of the folder's: a `checkpoint-N` of `toile train`, with `unet_garm` and `unet_vton` in it. */
+  readonly unets?: Folder | string;
+  /** Of `unets`: takes the moving averages that a training with `--use_ema` kept. Default no. */
+  readonly ema?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
 }
@@ -47,7 +51,7 @@ export const TryOnPipeline = {
    */
   async fromPretrained(files: Folder | string, options: TryOnLoadOptions): Promise<TryOnPipeline> {
     const device = checkDevice("try-on", options?.device);
-    const { model = "hd", signal, onProgress } = options;
+    const { model = "hd", ema, signal, onProgress } = options;
     checkChoice("model", model, MODELS);
     checkChoice("offload", options.offload, ["auto", "never", "always"]);
     const dtype = storageType("try-on", device.facts, options.dtype);
@@ -58,7 +62,8 @@ export const TryOnPipeline = {
     const usual = { width: 768, height: 1024, samples: 1, guided: true, guidanceBatch: 1, dtype } as const;
     const offloads = (networks: TryOnNetworks) =>
       offload === "always" || (offload === "auto" && budget.offloads(networks, usual));
-    const loading = { model, dtype, offloads, signal, onProgress: progress };
+    const unets = options.unets === undefined ? undefined : folderOf("try-on", device, options.unets);
+    const loading = { model, dtype, offloads, unets, ema, signal, onProgress: progress };
     const components = await loadComponents(device, folder, loading);
     const runner = new Runner(device, folder, components, model, dtype, budget);
     return Object.assign((inputs: TryOnInputs) => runner.run(inputs), {
