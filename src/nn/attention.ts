@@ -23,7 +23,7 @@ export class Attention extends Module {
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, undefined]; // to_out.1 is dropout: no weights
-  readonly #heads: number;
+  readonly heads: number;
 
   constructor(channels: number, { heads, context = channels, bias = false }: AttentionOptions) {
     super();
@@ -31,7 +31,7 @@ export class Attention extends Module {
     this.to_k = new Linear(context, channels, { bias });
     this.to_v = new Linear(context, channels, { bias });
     this.to_out = [new Linear(channels, channels), undefined];
-    this.#heads = heads;
+    this.heads = heads;
   }
 
   /** `context` [n, t, context channels] → its keys and values, [n, t, c] each. */
@@ -51,7 +51,7 @@ export class Attention extends Module {
       residual,
     }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
   ): Tensor {
-    const options = { heads: this.#heads, ...(more && { more }) };
+    const options = { heads: this.heads, ...(more && { more }) };
     const read = scaledDotProductAttention(this.to_q.forward(x), keysValues.k, keysValues.v, options);
     return this.to_out[0].forward(read, residual ? { residual } : {});
   }

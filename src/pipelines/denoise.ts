@@ -26,6 +26,8 @@ export interface DenoiseInputs {
   /** Of a batch of 1, or of all samples; with guidance those with the condition first. */
   readonly text: TextKeyValues;
   readonly fusion?: Fusion;
+  /** Where each garment may go, [1, h, w, 1]: for the fusion. */
+  readonly regions?: readonly Tensor[];
   /** What the network reads beside the latents at every step, in channels after theirs: [1, h, w, c]. */
   readonly extra?: Tensor | undefined;
   readonly scheduler: Scheduler;
@@ -48,7 +50,8 @@ export interface DenoiseInputs {
 /**
  * The denoising loop. With guidance each step's noise is e(without) + scale · (e(with) − e(without)) (Ho and Salimans
  * 2022, arXiv 2207.12598), both halves in one batch; with `repaint` the region outside the mask is set to the picture's
- * latent at the next noise level after each step. The network is recorded once and replayed at each step.
+ * latent at the next noise level after each step. The network is recorded once and replayed at each step, unless its
+ * fusion wants to see every pass.
  * @returns the last latents, [samples, h, w, c] f32, the caller's to dispose of
  */
 export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
@@ -93,14 +96,15 @@ async function recordNetwork(inputs: DenoiseInputs, timesteps: readonly number[]
     dtype,
     unet,
     text,
-    fusion = selfOnly,
     scheduler,
     latents: start,
+    regions = [],
     extra,
     first = 0,
     trace,
     guidanceBatch = 2,
   } = inputs;
+  const fusion: Fusion = inputs.fusion ?? selfOnly;
   const halves = inputs.guided ? 2 : 1;
   const times = bag.hold(device.scope(() => unet.encodeTime(timesteps).keep()));
   const time = bag.hold(times.chosen().keep());
@@ -112,11 +116,18 @@ async function recordNetwork(inputs: DenoiseInputs, timesteps: readonly number[]
       bag.run(() => repeat(beside, halves)),
     );
   const predict = () => predictNoise({ unet, scaled, beside, time, text, fusion, halves, guidanceBatch });
-  const recording = bag.hold(device.record(predict));
+  const before = (timestep: number) =>
+    device.scope(() => fusion.before?.({ timesteps: [timestep], alphas: [scheduler.alpha(timestep)], regions }));
+  before(timesteps[0]!);
+  const recording = fusion.live ? undefined : bag.hold(device.record(predict));
+  let last: Tensor | undefined;
   const run = (step: number, latents: Tensor) => {
     device.scope(() => void scaled.assign(cast(scheduler.scaleModelInput(latents, first + step), dtype)));
     time.choose(step);
-    return recording.replay();
+    if (step > 0) before(timesteps[step]!);
+    if (recording) return recording.replay();
+    bag.drop(last);
+    return (last = bag.run(predict));
   };
   return { run, predict };
 }

@@ -2,7 +2,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { InputError, ShapeError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show } from "../util/shape.ts";
-import { readTraining, type BetaDefaults, type Training } from "./noise_schedule.ts";
+import { interpolate, readTraining, type BetaDefaults, type Training } from "./noise_schedule.ts";
 import type { Options } from "./options.ts";
 import { levelOfAlpha, type Level } from "./prediction.ts";
 import { combine } from "./terms.ts";
@@ -37,6 +37,8 @@ export interface Scheduler {
   step(modelOutput: Tensor, index: number, sample: Tensor, options?: StepOptions): Tensor;
   /** `original` with as much `noise` as belongs to `timestep`. */
   addNoise(original: Tensor, noise: Tensor, timestep: number): Tensor;
+  /** Πα at a timestep of training: the share of the signal in a sample's variance. Between timesteps by lines. */
+  alpha(timestep: number): number;
   /** Frees what is kept between steps. */
   dispose(): void;
 }
@@ -111,6 +113,10 @@ export abstract class BaseScheduler implements Scheduler {
       throw new ShapeError(this.name, `noise ${show(noise.shape)} for ${show(original.shape)}`);
     const level = this.levelAt(timestep);
     return combine(this.name, [[level.signal, original], [level.noise, noise]]); // prettier-ignore
+  }
+
+  alpha(timestep: number): number {
+    return interpolate(this.training.alphas, timestep);
   }
 
   dispose(): void {

@@ -9,26 +9,64 @@ import { batchPart } from "./conditioning.ts";
 export interface FusedBlock {
   /** Position among the UNet's transformer blocks, in the order in which they run. */
   readonly index: number;
-  readonly norm1: LayerNorm;
-  readonly attn1: Attention;
+  /** [n, t, c] → the same shape; works on each token alone. */
+  readonly norm1: Pick<LayerNorm, "forward">;
+  /** The block's self-attention, its parts open. */
+  readonly attn1: Pick<Attention, "heads" | "to_q" | "to_k" | "to_v" | "to_out" | "keysValues" | "forward">;
+}
+
+/** How a block's tokens lie on the picture: t = height · width, row by row. */
+export interface TokenGrid {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** One pass of the network, as a fusion hears of it before it runs. */
+export interface FusionPass {
+  /** Training timesteps, 0 … 999: one for all pictures of the batch, or one for each. */
+  readonly timesteps: readonly number[];
+  /** Πα of each of those: the share of the signal in the sample's variance (Ho et al. 2020, arXiv 2006.11239, eq. 4). */
+  readonly alphas: readonly number[];
+  /** Where each garment may go, in the garments' order: 1 inside, 0 outside, [1 or n, h, w, 1] at the latents' size. */
+  readonly regions: readonly Tensor[];
 }
 
 /**
- * What a transformer block's self-attention does. Given the block's tokens before norm1, [n, t, c], it returns the
- * attention's output (through to_out) plus those tokens, of the same shape. One object is one strategy: it may read
- * other tokens, weigh them, or keep them. It runs inside the block's memory scope: tensors that must outlive the call
- * are `keep()`-ed, and disposed of by the object that kept them.
+ * How a garment enters the network: what every transformer block's self-attention does, and, where a strategy needs
+ * it, what goes into the network and comes out. One object is one strategy at work on one garment (or several at once).
+ *
+ * Memory: every method but `before` runs inside the network's memory scopes. Tensors that must outlive the call are
+ * `keep()`-ed, and disposed of in `dispose`. In a try-on the network is recorded at the first step and replayed at the
+ * others: what JavaScript decides, it decides once. What changes from step to step is written by `before` into tensors
+ * that stay (`Tensor.assign`).
  */
 export interface Fusion {
-  selfAttention(block: FusedBlock, tokens: Tensor): Tensor;
+  /**
+   * `tokens` [n, t, c] before norm1 → the attention's output (through to_out) plus those tokens, of the same shape.
+   * n is samples times halves: with guidance the first half of the batch has the garment, the second has not.
+   */
+  selfAttention(block: FusedBlock, tokens: Tensor, grid: TokenGrid): Tensor;
   /** The same for one of `count` equal parts of the batch, where parts differ. */
   part?(index: number, count: number): Fusion;
+  /** Called before each pass of the network, and before it is recorded; never inside a recording. */
+  before?(pass: FusionPass): void;
+  /** The network's input [n, h, w, in_channels] (noisy latents, then the masked person's) → one of any height and width. */
+  input?(sample: Tensor): Tensor;
+  /** The network's output for that input → [n, h, w, out_channels] as if `input` had changed nothing. */
+  output?(predicted: Tensor): Tensor;
+  /** Computes what depends on the garment alone, after which the garment's tokens are not read any more. */
+  prepare?(blocks: readonly FusedBlock[]): void;
+  /** Whether the network is to be run anew at each step rather than recorded: slower, but JavaScript sees every pass. */
+  readonly live?: boolean;
+  /** Frees what was kept. */
+  dispose?(): void;
 }
 
 /** The plain network: tokens read themselves. */
-export const selfOnly: Fusion = {
-  selfAttention: ({ norm1, attn1 }, tokens) => attn1.forward(norm1.forward(tokens), { residual: tokens }),
-};
+export const selfOnly = {
+  selfAttention: ({ norm1, attn1 }: FusedBlock, tokens: Tensor) =>
+    attn1.forward(norm1.forward(tokens), { residual: tokens }),
+} satisfies Fusion;
 
 /** The plain network, remembering what every block took. */
 export class Capture implements Fusion {
@@ -73,7 +111,7 @@ export class Concat implements Fusion {
 
   part(index: number, count: number): Fusion {
     return {
-      selfAttention: (block, tokens) => {
+      selfAttention: (block: FusedBlock, tokens: Tensor) => {
         const { k, v } = this.#of(block);
         const more = k.shape[0] === 1 ? { k, v } : { k: batchPart(k, index, count), v: batchPart(v, index, count) };
         return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });

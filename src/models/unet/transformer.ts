@@ -7,6 +7,7 @@ import { GroupNorm, LayerNorm } from "../../nn/norm.ts";
 import { geglu } from "../../tensor/ops.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Conditioning } from "./conditioning.ts";
+import type { TokenGrid } from "./fusion.ts";
 
 /** A projection to values and gates: value · gelu(gate) (Shazeer 2020, arXiv 2002.05202). */
 export class GEGLU extends Module {
@@ -68,10 +69,10 @@ export class BasicTransformerBlock extends Module {
     this.ff = new FeedForward(channels);
   }
 
-  /** `tokens` [n, t, c] → the same shape. */
-  forward(tokens: Tensor, { text, fusion }: Conditioning): Tensor {
+  /** `tokens` [n, t, c], which lie on `grid` → the same shape. */
+  forward(tokens: Tensor, { text, fusion }: Conditioning, grid: TokenGrid): Tensor {
     return chain(tokens, [
-      (x) => fusion.selfAttention(this, x),
+      (x) => fusion.selfAttention(this, x, grid),
       (x) => this.attn2.forward(this.norm2.forward(x), { keysValues: text.of(this), residual: x }),
       (x) => this.ff.forward(this.norm3.forward(x), { residual: x }),
     ]);
@@ -98,7 +99,7 @@ export class Transformer2DModel extends Module {
   forward(x: Tensor, conditioning: Conditioning): Tensor {
     return chain(x, [
       (image) => this.#tokens(image),
-      ...this.transformer_blocks.map((block) => (tokens: Tensor) => block.forward(tokens, conditioning)),
+      ...this.transformer_blocks.map((block) => (tokens: Tensor) => block.forward(tokens, conditioning, gridOf(x))),
       (tokens) => this.proj_out.forward(tokens.reshape(...x.shape), { residual: x }),
     ]);
   }
@@ -108,7 +109,7 @@ export class Transformer2DModel extends Module {
     const before = this.transformer_blocks.slice(0, -1);
     return chain(x, [
       (image) => this.#tokens(image),
-      ...before.map((block) => (tokens: Tensor) => block.forward(tokens, conditioning)),
+      ...before.map((block) => (tokens: Tensor) => block.forward(tokens, conditioning, gridOf(x))),
     ]);
   }
 
@@ -118,3 +119,6 @@ export class Transformer2DModel extends Module {
     return this.proj_in.forward(this.norm.forward(x)).reshape(n, h * w, c);
   }
 }
+
+/** Of an image [n, h, w, c]. */
+const gridOf = ({ shape: [, height = 0, width = 0] }: Tensor): TokenGrid => ({ height, width });

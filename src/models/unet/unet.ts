@@ -106,12 +106,13 @@ export class UNet2DConditionModel extends Module {
   forward(sample: Tensor, time: StepShifts, text: TextReader, { fusion = selfOnly }: { fusion?: Fusion } = {}): Tensor {
     const conditioning = { time, text, fusion };
     return sample.device.scope(() => {
-      const states = this.#down(sample, conditioning);
+      const states = this.#down(fusion.input?.(sample) ?? sample, conditioning);
       return chain(states.at(-1)!, [
         (h) => this.mid_block.forward(h, conditioning),
         ...this.#up(states, conditioning).map(({ run }) => run),
         (h) => this.conv_norm_out.forward(h, { silu: true }),
         (h) => this.conv_out.forward(h),
+        (predicted) => fusion.output?.(predicted) ?? predicted,
       ]);
     });
   }
