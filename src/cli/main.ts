@@ -27,6 +27,7 @@ function program(): Command {
   addTryOn(toile);
   addMask(toile);
   addEvaluate(toile);
+  addEvaluateDrawn(toile);
   addData(toile);
   addTrain(toile).action(async (options) => finish(await (await import("./train.ts")).trainTryOn(options)));
   addTrainVae(toile).action(async (options) => finish(await (await import("./train-vae.ts")).trainVae(options)));
@@ -199,6 +200,29 @@ function addEvaluate(toile: Command): void {
     .option("--json", "print the JSON object instead of text")
     .action(async (options: EvaluateArguments) =>
       finish(await (await import("./evaluate.ts")).evaluateFolder(options)),
+    );
+}
+
+function addEvaluateDrawn(toile: Command): void {
+  toile
+    .command("evaluate-drawn")
+    .description("measure a try-on model on drawn people that no training has seen")
+    .option("--pairs <n>", "how many", "200")
+    .option("--control <n>", "of them again in a garment of another pair, as a control (default: all)")
+    .option("--pairing <name>", "garments: unpaired (not the one that is worn), paired or mixed", "unpaired")
+    .option("--model <name>", "hd: half figures in tops; dc: whole figures, all categories", "hd")
+    .option("--checkpoints <dir>", "folder with ootd/ and clip-vit-large-patch14/ (default: the small one shipped)")
+    .option("--unets <dir>", "a checkpoint-N of `toile train`: its UNets instead of those of --checkpoints")
+    .option("--ema", "of --unets: the moving averages")
+    .option("--width <pixels>", "a multiple of 8", "96")
+    .option("--height <pixels>", "a multiple of 8", "128")
+    .option("--steps <n>", "denoising steps", "20")
+    .option("--scale <x>", "how strongly the result follows the garment", "2.0")
+    .option("--seed <n>", "of the noise", "0")
+    .option("--out <dir>", "folder for metrics.json and pictures.png", "evaluation")
+    .option("--json", "print the JSON object instead of text")
+    .action(async (options: EvaluateArguments) =>
+      finish(await (await import("./evaluate-drawn.ts")).evaluateDrawn(options)),
     );
 }
 

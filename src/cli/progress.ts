@@ -1,7 +1,7 @@
 import type { Phase } from "../pipelines/inputs.ts";
 
 const CELLS = 24;
-type Shown = Phase | "compare" | "features" | "draw" | "check";
+type Shown = Phase | "compare" | "features" | "draw" | "check" | "dress";
 const NAMES: Readonly<Record<Shown, string>> = {
   load: "loading the models",
   prompt: "reading the prompt",
@@ -14,11 +14,12 @@ const NAMES: Readonly<Record<Shown, string>> = {
   decode: "decoding",
   compare: "comparing pictures",
   features: "taking features",
+  dress: "dressing people",
   draw: "drawing pairs",
   check: "checking files",
 };
 /** Phases of which the steps are counted. */
-const COUNTED: readonly Shown[] = ["load", "denoise", "compare", "features", "draw", "check"];
+const COUNTED: readonly Shown[] = ["load", "denoise", "compare", "features", "draw", "check", "dress"];
 
 /** One line on a terminal that is written over: the phase, a bar, and the time left. Silent anywhere else. */
 export class Progress {

@@ -22,28 +22,26 @@ import type { LoopArguments } from "./train_options.ts";
 export const HELD_OUT = 0xb0a710ad;
 
 /** Which people a set shows: tops on half figures, all categories on whole ones, or both in turn. */
-export type Shown = "half" | "whole" | "both";
+export type Shown = keyof typeof FIGURES | "both";
 
-const SETS = {
-  half: [{ categories: ["upperbody"], framing: "half" }],
-  whole: [{ categories: CATEGORIES, framing: "whole" }],
-  both: [
-    { categories: ["upperbody"], framing: "half" },
-    { categories: CATEGORIES, framing: "whole" },
-  ],
-} as const satisfies Record<Shown, readonly Partial<DrawnOptions>[]>;
+const FIGURES = {
+  half: { categories: ["upperbody"], framing: "half" },
+  whole: { categories: CATEGORIES, framing: "whole" },
+} as const satisfies Record<string, Partial<DrawnOptions>>;
 
-/** Drawn pairs of what is shown. A model for half figures spares less of them in its masks. */
-export function drawnPairs(
-  shown: Shown,
-  options: Pick<DrawnOptions, "seed" | "width" | "height" | "length" | "pairing">,
-) {
-  const sets = SETS[shown].map((kind) => {
-    const model = kind.framing === "half" ? "hd" : "dc";
-    const length = options.length && Math.ceil(options.length / SETS[shown].length);
-    return drawnDataset({ ...options, ...kind, mask: { model }, ...(length && { length }) });
-  });
-  return sets.length === 1 ? sets[0]! : interleaved(sets);
+type DrawnChoice = Pick<DrawnOptions, "seed" | "width" | "height" | "length" | "pairing">;
+
+/** How pairs of a kind of figure are drawn. A model for half figures spares less of them in its masks. */
+export const drawnOptions = (shown: keyof typeof FIGURES, options: DrawnChoice): DrawnOptions => ({
+  ...{ ...options, ...FIGURES[shown] },
+  mask: { model: shown === "half" ? "hd" : "dc" },
+});
+
+/** Drawn pairs of what is shown. */
+export function drawnPairs(shown: Shown, { length, ...options }: DrawnChoice): TryOnDataset {
+  if (shown !== "both") return drawnDataset(drawnOptions(shown, { ...options, ...(length && { length }) }));
+  const each = length && { length: Math.ceil(length / 2) };
+  return interleaved([drawnPairs("half", { ...options, ...each }), drawnPairs("whole", { ...options, ...each })]);
 }
 
 /** The pairs that the options name. */

@@ -81,6 +81,30 @@ describe("toile try-on with a training's checkpoint", () => {
   });
 });
 
+describe("toile evaluate-drawn", () => {
+  const run = (out: string, ...more: string[]) =>
+    toile(["evaluate-drawn", "--width", "64", "--height", "96", "--steps", "2", "--out", out, ...more]);
+
+  test("measures a training's UNets, and the true pictures beside them", () => {
+    const out = join(folder, "drawn");
+    const ran = run(out, "--pairs", "2", "--control", "1", "--unets", checkpoint, "--json");
+    expect(ran.code).toBe(0);
+    const report = JSON.parse(ran.out);
+    expect(report).toEqual(JSON.parse(readFileSync(join(out, "metrics.json"), "utf8")));
+    expect(report.truth).toMatchObject({ pairs: 2, errorRatio: 0, sleeveShare: 1, colourShare: 1 });
+    expect(report).toMatchObject({ result: { pairs: 2 }, control: { pairs: 1 }, settings: { steps: 2, scale: 2 } });
+    expect(report.result.errorRatio).toBeGreaterThan(0.5); // a step of training dresses nobody
+    expect(report.control.error).not.toBe(report.result.error);
+    expect(readdirSync(out).sort()).toEqual(["metrics.json", "pictures.png"]);
+  });
+
+  test("bad arguments", () => {
+    const out = join(folder, "none");
+    expect(run(out, "--control", "3", "--pairs", "2").err).toBe('toile: --control "3" is more than --pairs\n');
+    expect(run(out, "--unets", join(folder, "nowhere")).err).toMatch(/no such folder of trained UNets\n$/);
+  });
+});
+
 const SCRIPT = join(root, "scripts/make-default-model.mjs");
 const assemble = (...args: string[]) => execFileSync(process.execPath, [SCRIPT, ...args], { stdio: "pipe" }).toString();
 const complaint = (...args: string[]) =>

@@ -65,7 +65,8 @@ export function sleeveOf(options: DrawnOptions, index: number): Sleeve {
   return sceneOf(options, index)[isUnpaired(options, index) ? "other" : "garment"].cut.sleeve;
 }
 
-const isUnpaired = ({ pairing = "paired", categories = ["upperbody"] }: DrawnOptions, index: number): boolean =>
+/** Whether a sample shows another garment than its person wears. */
+export const isUnpaired = ({ pairing = "paired", categories = ["upperbody"] }: DrawnOptions, index: number): boolean =>
   pairing === "unpaired" || (pairing === "mixed" && Math.floor(index / categories.length) % 2 === 1);
 
 function drawSample(options: DrawnOptions, index: number): TryOnSample {
