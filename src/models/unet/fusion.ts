@@ -1,9 +1,7 @@
 import type { Attention, KeyValues } from "../../nn/attention.ts";
 import type { LayerNorm } from "../../nn/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { ShapeError } from "../../util/errors.ts";
-import { show } from "../../util/shape.ts";
-import { batchPart } from "./conditioning.ts";
+import { GarmentKeyValues, type GarmentTokens } from "./garment_keys.ts";
 
 /** What a fusion sees of a transformer block. */
 export interface FusedBlock {
@@ -87,68 +85,40 @@ export class Capture implements Fusion {
 /**
  * OOTDiffusion's outfitting fusion (Xu et al. 2024, arXiv 2403.01779, section 3.2): tokens read themselves and the
  * garment's tokens at the same block. The published code runs attention over [own; garment] with queries from both
- * and drops the garment's half of the result; with the block's own queries alone the kept half is the same. norm1
- * works on single tokens, so the garment's keys and values do not depend on the step: they are computed when a block
- * first asks, and kept.
+ * and drops the garment's half of the result; with the block's own queries alone the kept half is the same. Several
+ * garments stand one after the other, and every token reads all of them.
  */
 export class Concat implements Fusion {
-  readonly #garment: readonly Tensor[];
-  readonly #keysValues = new Map<FusedBlock, KeyValues>();
+  readonly #keysValues: GarmentKeyValues;
 
   /**
-   * @param garment the garment UNet's tokens before norm1 at each block, [m, t', c] (`features`). They stay the
-   * caller's, and are read until every block ran once. In a batch of n each of the m garments serves n / m
+   * @param garments the garment UNet's tokens before norm1 at each block, [m, t', c] (`features`), of one garment or
+   * more. They stay the caller's, and are read until every block ran once. In a batch of n each of the m serves n / m
    * neighbours: two guidance halves serve two halves of any number of samples.
    */
-  constructor(garment: readonly Tensor[]) {
-    this.#garment = garment;
+  constructor(...garments: readonly GarmentTokens[]) {
+    this.#keysValues = new GarmentKeyValues("Concat", garments);
   }
 
   /** Computes every block's keys and values now: the garment's tokens are not read any more. */
   prepare(blocks: readonly FusedBlock[]): void {
-    for (const block of blocks) this.#of(block);
+    for (const block of blocks) this.#keysValues.of(block);
   }
 
   part(index: number, count: number): Fusion {
-    return {
-      selfAttention: (block: FusedBlock, tokens: Tensor) => {
-        const { k, v } = this.#of(block);
-        const more = k.shape[0] === 1 ? { k, v } : { k: batchPart(k, index, count), v: batchPart(v, index, count) };
-        return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
-      },
-    };
+    return { selfAttention: (block, tokens) => read(block, tokens, this.#keysValues.part(block, index, count)) };
   }
 
   /** `tokens` [n, t, c] → the same shape. */
   selfAttention(block: FusedBlock, tokens: Tensor): Tensor {
-    const { shape } = this.#keysValues.get(block)?.k ?? this.#tokens(block.index);
-    if (shape[2] !== tokens.shape[2] || tokens.shape[0]! % shape[0]! !== 0)
-      throw new ShapeError("Concat", `block ${block.index}: ${show(shape)} does not serve ${show(tokens.shape)}`);
-    const more = this.#of(block);
-    return block.attn1.forward(block.norm1.forward(tokens), { more, residual: tokens });
+    return read(block, tokens, this.#keysValues.for(block, tokens));
   }
 
   /** Frees the keys and values. */
   dispose(): void {
-    for (const { k, v } of this.#keysValues.values()) for (const tensor of [k, v]) tensor.dispose();
-    this.#keysValues.clear();
-  }
-
-  #of(block: FusedBlock): KeyValues {
-    const known = this.#keysValues.get(block);
-    if (known) return known;
-    const { index, norm1, attn1 } = block;
-    const garment = this.#tokens(index);
-    const { k, v } = garment.device.scope(() => attn1.keysValues(norm1.forward(garment)));
-    const keysValues = { k: k.keep(), v: v.keep() };
-    this.#keysValues.set(block, keysValues);
-    return keysValues;
-  }
-
-  #tokens(index: number): Tensor {
-    const garment = this.#garment[index];
-    if (garment) return garment;
-    const what = `block ${index} has no garment tokens: ${this.#garment.length} blocks were captured`;
-    throw new ShapeError("Concat", what);
+    this.#keysValues.dispose();
   }
 }
+
+const read = ({ norm1, attn1 }: FusedBlock, tokens: Tensor, more: KeyValues): Tensor =>
+  attn1.forward(norm1.forward(tokens), { more, residual: tokens });
