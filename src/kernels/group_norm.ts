@@ -11,7 +11,6 @@ import index from "./lib/index.wgsl";
 import { planReduce, reducers } from "./rows.ts";
 
 const WG = 64;
-const RUN = 16;
 
 const stats = defineKernel({
   name: "group_norm_stats",
@@ -51,11 +50,12 @@ const combines = (["subgroup", "workgroup"] as const).map((variant) =>
 const apply = defineKernel({
   name: "group_norm_apply",
   files: { "lib/index.wgsl": index, "lib/activation.wgsl": activation, "group_norm_apply.wgsl": applySource },
-  spec: { elem: "f32", RUN, SILU: false, WG },
+  spec: { elem: "f32", SILU: false, WG },
   params: {
     items: "u32",
     channels4: "u32",
     pixels: "u32",
+    run: "u32",
     runs: "u32",
     first_run: "u32",
     first_pixel: "u32",
@@ -92,6 +92,19 @@ export function groupNormChunk(facts: DeviceFacts, images: number, pixels: numbe
   return Math.min(Math.max(16, Math.ceil((images * pixels * channels) / 4 / threads)), 256, pixels);
 }
 
+type Sizes = Pick<GroupNormCall, "images" | "pixels" | "channels" | "elem">;
+
+/** Pixels that one thread of a last step writes: software adapters pay more for a thread's beginning than for a pixel. */
+export function groupNormRun({ isSoftware, limits }: DeviceFacts, { images, pixels, channels, elem }: Sizes): number {
+  const threads = isSoftware ? 4096 : 65536;
+  const share = Math.ceil((images * pixels * channels) / 4 / threads);
+  return Math.min(Math.max(16, share), 128, pixels, mostPixels(limits, channels, elem));
+}
+
+/** What one binding holds. */
+const mostPixels = (limits: DeviceLimits, channels: number, elem: "f32" | "f16"): number =>
+  Math.max(1, Math.floor(roomFor(limits) / (channels * (elem === "f16" ? 2 : 4))));
+
 /** Scratch for the statistics of a call: parts by chunk, then scales [images][3][channels] f32. */
 export interface Statistics {
   readonly parts: View;
@@ -103,8 +116,8 @@ export interface Statistics {
 /** Allocates scratch for `use`, and gives it back. */
 export function withStatistics(device: Device, call: GroupNormCall, use: (statistics: Statistics) => void): void {
   const { images, pixels, channels, elem } = call;
-  const most = Math.max(1, Math.floor(roomFor(device.facts.limits) / (channels * (elem === "f16" ? 2 : 4))));
-  const chunk = Math.min(groupNormChunk(device.facts, images, pixels, channels), most);
+  const { facts } = device;
+  const chunk = Math.min(groupNormChunk(facts, images, pixels, channels), mostPixels(facts.limits, channels, elem));
   const chunks = Math.ceil(pixels / chunk);
   const scratch = [device.alloc(images * chunks * channels * 3 * 4), device.alloc(images * channels * 3 * 4)] as const;
   try {
@@ -150,12 +163,13 @@ export function groupStatistics(
 
 function record(device: Device, call: GroupNormCall, scales: View): void {
   const { pixels, channels, elem } = call;
-  const runs = Math.ceil(pixels / RUN);
-  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, RUN)) {
+  const run = groupNormRun(device.facts, call);
+  const runs = Math.ceil(pixels / run);
+  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, run)) {
     const items = (length * channels) / 4;
     device.run(apply, {
       spec: { elem, SILU: call.silu },
-      params: { channels4: channels / 4, pixels, ...place, items, runs, first_run: start },
+      params: { channels4: channels / 4, pixels, ...place, items, run, runs, first_run: start },
       bind: { x: of(call.x), scales, bias: call.bias, y: of(call.y) },
       groups: Math.ceil(items / WG),
     });

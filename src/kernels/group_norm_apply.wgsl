@@ -1,10 +1,9 @@
 // GroupNorm, last step: y = activation(((x - pivot) - shift) · scale + bias). The mean comes in two parts because one
-// float32 holds a large mean no better than to its own rounding. One thread owns four channels of RUN pixels, so that
-// what belongs to the channels is loaded once.
+// float32 holds a large mean no better than to its own rounding. One thread owns four channels of a run of pixels, so
+// that what belongs to the channels is loaded once.
 
 //!spec
 alias elem = f32; // storage type of x and y
-const RUN: u32 = 16u;
 const SILU: bool = false;
 const WG: u32 = 64u;
 //!end
@@ -14,6 +13,7 @@ struct Params {
   items: u32, // threads with work: runs of this dispatch · channels4
   channels4: u32,
   pixels: u32, // of one image
+  run: u32, // pixels of a run; the last one of an image has the rest
   runs: u32, // of one image
   first_run: u32, // of this dispatch, counted over all images
   first_pixel: u32, // at which the bindings' first pixel lies, counted over all images
@@ -37,8 +37,8 @@ fn main(
   let channel4 = item % p.channels4;
   let run = p.first_run + item / p.channels4;
   let image = run / p.runs;
-  let start = (run - image * p.runs) * RUN;
-  let count = min(RUN, p.pixels - start);
+  let start = (run - image * p.runs) * p.run;
+  let count = min(p.run, p.pixels - start);
   let own = image * 3u * p.channels4 + channel4;
   let pivot = scales[own];
   let shift = scales[own + p.channels4];

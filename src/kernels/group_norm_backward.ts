@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import type { KernelEntry } from "./entry.ts";
-import { groupStatistics, pixelBands, withStatistics, type GroupNormCall } from "./group_norm.ts";
+import { groupNormRun, groupStatistics, pixelBands, withStatistics, type GroupNormCall } from "./group_norm.ts";
 import applySource from "./group_norm_backward_apply.wgsl";
 import meansSource from "./group_norm_backward_means.wgsl";
 import sumsSource from "./group_norm_backward_sums.wgsl";
@@ -11,7 +11,6 @@ import slope from "./lib/slope.wgsl";
 import { sum } from "./sum.ts";
 
 const WG = 64;
-const RUN = 16;
 
 const shared = { "lib/index.wgsl": index, "lib/activation.wgsl": activation, "lib/slope.wgsl": slope };
 
@@ -43,11 +42,12 @@ const means = defineKernel({
 const apply = defineKernel({
   name: "group_norm_backward_apply",
   files: { ...shared, "group_norm_backward_apply.wgsl": applySource },
-  spec: { elem: "f32", RUN, SILU: false, WG },
+  spec: { elem: "f32", SILU: false, WG },
   params: {
     items: "u32",
     channels4: "u32",
     pixels: "u32",
+    run: "u32",
     runs: "u32",
     first_run: "u32",
     first_pixel: "u32",
@@ -108,12 +108,13 @@ export function groupNormBackward(device: Device, call: GroupNormBackwardCall): 
       bind: { sums: perImage, weight, means: meansView },
       groups: Math.ceil((images * call.groups) / WG),
     });
-    const runs = Math.ceil(pixels / RUN);
-    for (const { start, length, of, ...place } of pixelBands(limits, call, RUN)) {
+    const run = groupNormRun(device.facts, call);
+    const runs = Math.ceil(pixels / run);
+    for (const { start, length, of, ...place } of pixelBands(limits, call, run)) {
       const items = (length * channels) / 4;
       device.run(apply, {
         spec: { elem, SILU: silu },
-        params: { ...common, ...place, items, runs, first_run: start },
+        params: { ...common, ...place, items, run, runs, first_run: start },
         bind: { x: of(call.x), g: of(g), scales, means: meansView, weight, bias, gx: of(gx) },
         groups: Math.ceil(items / WG),
       });

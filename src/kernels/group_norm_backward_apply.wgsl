@@ -1,9 +1,8 @@
 // GroupNorm backward, last step: gx = (h - mean(h) - z · mean(h·z)) · rate, where h = g · weight, with SILU after the
-// activation's slope. One thread owns four channels of RUN pixels.
+// activation's slope. One thread owns four channels of a run of pixels.
 
 //!spec
 alias elem = f32; // storage type of x, g and gx
-const RUN: u32 = 16u;
 const SILU: bool = false;
 const WG: u32 = 64u;
 //!end
@@ -13,6 +12,7 @@ struct Params {
   items: u32, // threads with work: runs of this dispatch · channels4
   channels4: u32,
   pixels: u32, // of one image
+  run: u32, // pixels of a run; the last one of an image has the rest
   runs: u32, // of one image
   first_run: u32, // of this dispatch, counted over all images
   first_pixel: u32, // at which the bindings' first pixel lies, counted over all images
@@ -39,8 +39,8 @@ fn main(
   let channel4 = item % p.channels4;
   let run = p.first_run + item / p.channels4;
   let image = run / p.runs;
-  let start = (run - image * p.runs) * RUN;
-  let count = min(RUN, p.pixels - start);
+  let start = (run - image * p.runs) * p.run;
+  let count = min(p.run, p.pixels - start);
   let own = image * 3u * p.channels4 + channel4;
   let pivot = scales[own];
   let shift = scales[own + p.channels4];

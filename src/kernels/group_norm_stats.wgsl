@@ -41,7 +41,17 @@ fn main(
   let pivot = vec4f(x[at]);
   var sum = vec4f();
   var squares = vec4f();
-  for (var i = 1u; i < count; i++) {
+  var i = 1u;
+  for (; i + 3u < count; i += 4u) {
+    let a = vec4f(x[at + p.channels4]) - pivot;
+    let b = vec4f(x[at + 2u * p.channels4]) - pivot;
+    let c = vec4f(x[at + 3u * p.channels4]) - pivot;
+    at += 4u * p.channels4;
+    let d = vec4f(x[at]) - pivot;
+    sum += (a + b) + (c + d);
+    squares += (a * a + b * b) + (c * c + d * d);
+  }
+  for (; i < count; i++) {
     at += p.channels4;
     let d = vec4f(x[at]) - pivot;
     sum += d;

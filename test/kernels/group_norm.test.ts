@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { DeviceFacts } from "../../src/gpu/facts.ts";
-import { groupNormChunk } from "../../src/kernels/group_norm.ts";
+import { groupNormChunk, groupNormRun } from "../../src/kernels/group_norm.ts";
 import { planReduce } from "../../src/kernels/rows.ts";
 
 const facts = (isSoftware: boolean, subgroupSize?: number) => ({ isSoftware, subgroupSize }) as unknown as DeviceFacts;
@@ -14,6 +14,22 @@ describe("groupNormChunk", () => {
   ])("$images × $pixels pixels × $channels channels", ({ images, pixels, channels, software, hardware }) => {
     expect(groupNormChunk(facts(true), images, pixels, channels)).toBe(software);
     expect(groupNormChunk(facts(false), images, pixels, channels)).toBe(hardware);
+  });
+});
+
+describe("groupNormRun", () => {
+  const room = { maxStorageBufferBindingSize: 2 ** 27, minStorageBufferOffsetAlignment: 256 };
+  test.each([
+    { images: 2, pixels: 3072, channels: 320, software: 120, hardware: 16 },
+    { images: 1, pixels: 768 * 1024, channels: 128, software: 128, hardware: 128 },
+    { images: 2, pixels: 48, channels: 1280, software: 16, hardware: 16 },
+    { images: 1, pixels: 5, channels: 8, software: 5, hardware: 5 },
+    { images: 1, pixels: 5000, channels: 8, software: 5, hardware: 5, binding: 256 + 5 * 32 }, // as one binding holds
+  ])("$images × $pixels pixels × $channels channels", ({ software, hardware, binding, ...sizes }) => {
+    const limits = binding ? { ...room, maxStorageBufferBindingSize: binding } : room;
+    const call = { ...sizes, elem: "f32" as const };
+    expect(groupNormRun({ ...facts(true), limits } as DeviceFacts, call)).toBe(software);
+    expect(groupNormRun({ ...facts(false), limits } as DeviceFacts, call)).toBe(hardware);
   });
 });
 
