@@ -1,44 +1,73 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { root, scratch } from "../cli/run.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { scratch } from "../cli/run.ts";
+import * as check from "../../scripts/check-package.mjs";
 
-test("the packed package holds what it needs, no more, and works from another project", () => {
+// The package as npm would install it, with this checkout's dependencies; `npm run check:package` does it from the
+// registry, under every supported Node.
+describe("the packed package", () => {
+  let folder: string;
+  let toile: string;
+  let files: readonly string[];
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "toile-package-"));
+    const packed = check.packed(folder);
+    files = packed.files;
+    toile = check.unpacked(folder, packed.tarball);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("holds what it needs and no more", () => {
+    const tops = new Set(files.map((path) => path.replace(/\/.*/, "")));
+    expect([...tops].sort()).toEqual(["LICENSE", "README.md", "dist", "examples", "package.json", "weights"]);
+    expect(check.misplaced(files, (path) => readFileSync(join(toile, path), "utf8"))).toEqual([]);
+  });
+
+  test("works from another project: both entry points, required and imported, and the command", () =>
+    expect(check.misused(folder)).toEqual([]));
+
+  test("has nothing for publint to say", async () => expect(await check.linted(toile)).toEqual([]));
+
+  test.for(["bundler", "nodenext"] as const)("has sound types under %s, every declaration checked", (resolution) =>
+    expect(check.typeErrors(folder, resolution)).toBe(""),
+  );
+
+  test("is bundled for a browser without anything of Node, its core within the limit", async () => {
+    const { ofNode, gzipped } = await check.bundled(folder);
+    expect(ofNode).toEqual([]);
+    expect(gzipped).toBeGreaterThan(100_000); // all of it, nothing shaken off
+    expect(gzipped).toBeLessThan(check.CORE_LIMIT);
+  });
+});
+
+test("what has no place in a package is named", () => {
+  const map = (source: string) => JSON.stringify({ sources: [source] });
+  const texts: Record<string, string> = { "dist/a.js.map": map("../src/a.ts"), "dist/b.js.map": map("/tmp/b.ts") };
+  const files = ["dist/a.js", "dist/a.d.ts", "dist/a.ts", "test/a.test.js", "secret.json", ...Object.keys(texts)];
+  expect(check.misplaced(files, (path) => texts[path]!)).toEqual([
+    "dist/a.ts is a source",
+    "test/a.test.js has no place in the package",
+    "test/a.test.js is a source",
+    "secret.json has no place in the package",
+    "dist/b.js.map names absolute paths",
+  ]);
+});
+
+test("a package that needs Node, has broken types or fails is found out", async () => {
   const folder = scratch();
-  const packed = execFileSync("npm", ["pack", "--json", "--silent", "--pack-destination", folder], {
-    encoding: "utf8",
-    cwd: root,
-  });
-  const [{ filename, files }] = JSON.parse(packed) as [{ filename: string; files: { path: string }[] }];
-  const tops = new Set(files.map(({ path }) => path.replace(/\/.*/, "")));
-  expect([...tops].sort()).toEqual(["LICENSE", "README.md", "dist", "examples", "package.json", "weights"]);
-
-  const modules = join(folder, "node_modules");
-  const toile = join(modules, "toile");
+  const toile = join(folder, "node_modules/toile");
   mkdirSync(toile, { recursive: true });
-  execFileSync("tar", ["xzf", join(folder, filename), "-C", toile, "--strip-components", "1"]);
-  for (const name of ["commander", "zod", "sharp", "webgpu", "@huggingface"])
-    symlinkSync(join(root, "node_modules", name), join(modules, name));
-  const program = `
-    import { DeviceError, Tensor, TryOnPipeline, ops } from "toile";
-    import { readImage, requestDevice, shipped } from "toile/node";
-    const device = await requestDevice();
-    const two = Tensor.from(device, [1, 2], [2]);
-    const sum = await ops.add(two, two).data();
-    const pipeline = await TryOnPipeline.fromPretrained(shipped("weights"), { device, model: "hd" });
-    await pipeline.dispose();
-    const { width } = await readImage(shipped("examples/images/astronaut.png"));
-    console.log(JSON.stringify([...sum]), typeof DeviceError, pipeline.model, width > 0);
-    device.destroy();`;
-  writeFileSync(join(folder, "program.mjs"), program);
-  const run = (args: string[]) => spawnSync(process.execPath, args, { encoding: "utf8", cwd: folder });
-  expect(run(["program.mjs"])).toMatchObject({ status: 0, stdout: "[2,4] function hd true\n" });
-  expect(
-    run([join(toile, "dist/cli.js"), "info", join(toile, "weights/ootd/vae/diffusion_pytorch_model.safetensors")]),
-  ).toMatchObject({
-    status: 0,
-    stderr: "",
-    stdout: expect.stringContaining("AutoencoderKL"),
-  });
+  const exports = { ".": { default: "./index.js", types: "./index.d.ts" } };
+  const files = {
+    "package.json": JSON.stringify({ name: "toile", version: "1.0.0", type: "module", exports }),
+    "index.js": `export { readFileSync } from "node:fs";`,
+    "index.d.ts": `export declare const Tensor: any;`,
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(toile, name), text);
+  expect((await check.bundled(folder)).ofNode).toEqual(["node:fs"]);
+  expect(await check.linted(toile)).toContainEqual(expect.stringContaining("types"));
+  expect(check.typeErrors(folder, "bundler")).toContain("toile/node");
+  expect(check.misused(folder)).toHaveLength(2);
 });
