@@ -94,7 +94,7 @@ interface Parts {
 
 /** Fetches, encodes and stacks the pairs of a micro-batch. */
 function batches(device: Device, dataset: TryOnDataset, { encoders, unets, options }: Parts) {
-  const { seed, train_batch_size: size, model, cache_latents: caches } = options;
+  const { seed, train_batch_size: size, model, cache_latents: caches, gradient_checkpointing: checkpointing } = options;
   const shuffled = new Shuffled(seed, dataset.length, size);
   const cache = new Map<number, EncodedPair>();
   const prompts = {
@@ -119,7 +119,7 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
     const pairs: EncodedPair[] = [];
     for (const wanted of shuffled.of(batch)) pairs.push(await encoded(wanted));
     const drawn = drawBatch(seed, batch, size, pairs[0]!.shape, noise);
-    return () => tryOnLoss(unets, makeBatch(device, pairs, drawn, noise));
+    return () => tryOnLoss(unets, makeBatch(device, pairs, drawn, noise), { checkpointing });
   };
 }
 

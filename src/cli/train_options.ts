@@ -51,6 +51,7 @@ export const TrainOptions = z.object({
   garment_dropout: share,
   snr_gamma: rate.optional(),
   noise_offset: share,
+  gradient_checkpointing: flag,
   cache_latents: flag,
 });
 

@@ -31,24 +31,34 @@ export type FusionFactory = (garment: readonly Tensor[]) => Fusion & { dispose()
 
 const concatenate: FusionFactory = (garment) => new Concat(garment);
 
+export interface TryOnLossOptions {
+  /** Default: OOTDiffusion's. */
+  readonly fusionOf?: FusionFactory | undefined;
+  /** Whether the layers of both UNets run again in the backward pass, which takes a third more time and far less memory. */
+  readonly checkpointing?: boolean | undefined;
+}
+
 /** The noise that both UNets together see in a batch, [n, h, w, c] (arXiv 2403.01779, section 3). */
-export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, fusionOf = concatenate): Tensor {
+export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, options: TryOnLossOptions = {}): Tensor {
+  const { fusionOf = concatenate, checkpointing = false } = options;
   const { garmentUnet, tryOnUnet } = networks;
   const { dtype } = tryOnUnet;
   const prompt = cast(batch.promptEmbeds, dtype);
   const garmentTime = garmentUnet.encodeTime([0]).at(0);
-  const tokens = garmentUnet.features(cast(batch.garment, dtype), garmentTime, garmentUnet.encodeText(prompt));
+  const garmentText = garmentUnet.encodeText(prompt);
+  const tokens = garmentUnet.features(cast(batch.garment, dtype), garmentTime, garmentText, { checkpointing });
   const fusion = fusionOf(tokens);
+  if (checkpointing) fusion.prepare?.(tryOnUnet.transformerBlocks()); // layers that run again must find it done
+  prompt.device.adopt(fusion); // until the backward pass is over
   const input = cast(concat([batch.noisy, batch.masked], 3), dtype);
   const time = tryOnUnet.encodeTime(batch.timesteps).perSample();
-  const predicted = tryOnUnet.forward(input, time, tryOnUnet.encodeText(prompt), { fusion });
-  fusion.dispose();
+  const predicted = tryOnUnet.forward(input, time, tryOnUnet.encodeText(prompt), { fusion, checkpointing });
   return cast(predicted, "f32");
 }
 
 /** Mean squared error of the predicted noise, one number; with weights, each sample's own mean counts by its weight. */
-export function tryOnLoss(networks: TryOnNetworks, batch: TryOnBatch, fusionOf?: FusionFactory): Tensor {
-  const predicted = predictNoise(networks, batch, fusionOf);
+export function tryOnLoss(networks: TryOnNetworks, batch: TryOnBatch, options?: TryOnLossOptions): Tensor {
+  const predicted = predictNoise(networks, batch, options);
   if (!batch.weights) return mseLoss(predicted, batch.noise);
   const difference = sub(predicted, batch.noise);
   const each = mean(mul(difference, difference), { dims: [1, 2, 3] });

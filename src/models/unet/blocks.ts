@@ -3,6 +3,7 @@ import { Module } from "../../nn/module.ts";
 import { concat } from "../../tensor/ops.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Downsample2D, ResnetBlock2D, Upsample2D, type ResnetOptions } from "../blocks.ts";
+import { runPart } from "./checkpointing.ts";
 import type { Conditioning } from "./conditioning.ts";
 import { Transformer2DModel, type TransformerOptions } from "./transformer.ts";
 
@@ -31,13 +32,11 @@ export class DownBlock extends Module {
   /** `x` [n, h, w, in] → every state that an up block will read; the last is the block's output. */
   forward(x: Tensor, conditioning: Conditioning): Tensor[] {
     const states: Tensor[] = [];
-    for (const [i, resnet] of this.resnets.entries())
-      states.push(
-        chain(states.at(-1) ?? x, [
-          (h) => resnet.forward(h, conditioning.time.of(resnet)),
-          (h) => this.attentions?.[i]?.forward(h, conditioning) ?? h,
-        ]),
-      );
+    for (const [i, resnet] of this.resnets.entries()) {
+      const layer = (own: Conditioning, x: Tensor) =>
+        chain(x, [(h) => resnet.forward(h, own.time.of(resnet)), (h) => this.attentions?.[i]?.forward(h, own) ?? h]);
+      states.push(runPart(conditioning, layer, states.at(-1) ?? x));
+    }
     if (this.downsamplers) states.push(this.downsamplers[0].forward(states.at(-1)!));
     return states;
   }
@@ -57,11 +56,13 @@ export class MidBlock extends Module {
   /** `x` [n, h, w, c] → the same shape. */
   forward(x: Tensor, conditioning: Conditioning): Tensor {
     const [before, after] = this.resnets;
-    return chain(x, [
-      (h) => before.forward(h, conditioning.time.of(before)),
-      (h) => this.attentions[0].forward(h, conditioning),
-      (h) => after.forward(h, conditioning.time.of(after)),
-    ]);
+    const whole = (own: Conditioning, x: Tensor) =>
+      chain(x, [
+        (h) => before.forward(h, own.time.of(before)),
+        (h) => this.attentions[0].forward(h, own),
+        (h) => after.forward(h, own.time.of(after)),
+      ]);
+    return runPart(conditioning, whole, x);
   }
 }
 
@@ -95,20 +96,32 @@ export class UpBlock extends Module {
   forward(x: Tensor, skips: readonly Tensor[], conditioning: Conditioning, size?: readonly [number, number]): Tensor {
     return chain(x, [
       ...this.resnets.flatMap((_, i) => this.#layer(i, skips[i]!, conditioning)),
-      (h) => this.upsamplers?.[0].forward(h, size) ?? h,
+      (h) => (this.upsamplers ? runPart(conditioning, (_, x) => this.upsamplers![0].forward(x, size), h) : h),
     ]);
   }
 
   /** Runs as far as the tokens that the last transformer block takes, and returns them [n, t, out]. */
   features(x: Tensor, skips: readonly Tensor[], conditioning: Conditioning): Tensor {
-    const layers = this.resnets.flatMap((_, i) => this.#layer(i, skips[i]!, conditioning));
-    return chain(x, [...layers.slice(0, -1), (h) => this.attentions!.at(-1)!.features(h, conditioning)]);
+    const last = this.resnets.length - 1;
+    const layers = this.resnets.slice(0, last).flatMap((_, i) => this.#layer(i, skips[i]!, conditioning));
+    const tokens = (own: Conditioning, x: Tensor, skip: Tensor) =>
+      chain(x, [this.#resnet(last, skip, own), (h) => this.attentions![last]!.features(h, own)]);
+    return chain(x, [...layers, (h) => runPart(conditioning, tokens, h, skips[last]!)]);
   }
 
+  /** The steps of a layer; with checkpointing it is one, of which the input is kept. */
   #layer(i: number, skip: Tensor, conditioning: Conditioning): ((x: Tensor) => Tensor)[] {
-    const resnet = this.resnets[i]!;
     const attention = this.attentions?.[i];
-    const first = (x: Tensor) => resnet.forward(concat([x, skip], -1), conditioning.time.of(resnet));
-    return attention ? [first, (x) => attention.forward(x, conditioning)] : [first];
+    const steps = (own: Conditioning, skip: Tensor) => {
+      const first = this.#resnet(i, skip, own);
+      return attention ? [first, (x: Tensor) => attention.forward(x, own)] : [first];
+    };
+    if (!conditioning.checkpointing) return steps(conditioning, skip);
+    return [(x) => runPart(conditioning, (own, x, skip) => chain(x, steps(own, skip!)), x, skip)];
+  }
+
+  #resnet(i: number, skip: Tensor, { time }: Conditioning): (x: Tensor) => Tensor {
+    const resnet = this.resnets[i]!;
+    return (x) => resnet.forward(concat([x, skip], -1), time.of(resnet));
   }
 }

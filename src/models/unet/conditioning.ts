@@ -12,6 +12,8 @@ export interface Conditioning {
   readonly time: StepShifts;
   readonly text: TextReader;
   readonly fusion: Fusion;
+  /** Whether layers run again when gradients flow back, so that a tape need not keep what is inside of them. */
+  readonly checkpointing: boolean;
 }
 
 /** The shifts of one step, or of one batch: what each resnet adds between its convolutions. */

@@ -14,6 +14,16 @@ import { headsOf, parseUNetConfig, type UNetConfig } from "./config.ts";
 import { Capture, selfOnly, type Fusion } from "./fusion.ts";
 import { BasicTransformerBlock } from "./transformer.ts";
 
+export interface UNetOptions {
+  /** What self-attentions do. Default: the plain network. */
+  readonly fusion?: Fusion;
+  /**
+   * Under a tape: keep the inputs of each resnet with its transformer, and run both again when gradients flow back. What
+   * the fusion reads must live until then: `prepare` it before, dispose of it after the backward pass. Default: no.
+   */
+  readonly checkpointing?: boolean;
+}
+
 /** From sines and cosines of the time to the embedding that resnets read. */
 class TimestepEmbedding extends Module {
   readonly linear_1: Linear;
@@ -103,8 +113,13 @@ export class UNet2DConditionModel extends Module {
    * @param text `encodeText`'s result, of a batch of n or 1
    * @returns [n, h, w, out_channels]
    */
-  forward(sample: Tensor, time: StepShifts, text: TextReader, { fusion = selfOnly }: { fusion?: Fusion } = {}): Tensor {
-    const conditioning = { time, text, fusion };
+  forward(
+    sample: Tensor,
+    time: StepShifts,
+    text: TextReader,
+    { fusion = selfOnly, checkpointing = false }: UNetOptions = {},
+  ): Tensor {
+    const conditioning = { time, text, fusion, checkpointing };
     return sample.device.scope(() => {
       const states = this.#down(fusion.input?.(sample) ?? sample, conditioning);
       return chain(states.at(-1)!, [
@@ -121,9 +136,14 @@ export class UNet2DConditionModel extends Module {
    * What every transformer block takes before its norm1, [n, t, c] each, in the order in which they run. Stops there:
    * the rest of the last block and the output layers are not run.
    */
-  features(sample: Tensor, time: StepShifts, text: TextReader): Tensor[] {
+  features(
+    sample: Tensor,
+    time: StepShifts,
+    text: TextReader,
+    { checkpointing = false }: Pick<UNetOptions, "checkpointing"> = {},
+  ): Tensor[] {
     const capture = new Capture();
-    const conditioning = { time, text, fusion: capture };
+    const conditioning = { time, text, fusion: capture, checkpointing };
     const last = this.up_blocks.findLastIndex((block) => block.attentions);
     if (last < 0) throw new InputError("features", "no up block has a transformer");
     const { device } = sample;
