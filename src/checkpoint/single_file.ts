@@ -25,7 +25,9 @@ export type Configs = Readonly<Record<PartName | "scheduler", Readonly<Record<st
 
 /** A whole Stable Diffusion checkpoint as diffusers' layout would hold it. */
 export interface SingleFile {
+  /** The tensors of each network, under diffusers' names. */
   readonly parts: Readonly<Record<PartName, TensorSource>>;
+  /** The config.json of each network, and the scheduler's. */
   readonly configs: Configs;
   /** Whether the UNet's tensors are the file's moving averages. */
   readonly isEma: boolean;

@@ -13,12 +13,15 @@ export interface TensorInfo {
 
 /** The tensors of a checkpoint, none of them read yet. */
 export interface TensorSource {
+  /** What errors call it: a file or folder name. */
   readonly name: string;
   /** In the order in which they lie in the file. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The file's own notes, which safetensors keeps under `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Little-endian bytes of a tensor in row-major order, or of a part of it (`offset` and `length` in bytes). */
   read(name: string, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Closes the file or files. */
   close(): Promise<void>;
 }
 

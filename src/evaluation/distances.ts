@@ -47,6 +47,7 @@ function statistics(rows: Features, size: number): Statistics {
   return { mean, trace, root: centred.length > size ? triangle(centred) : centred };
 }
 
+/** Options of `kernelDistance`. */
 export interface KernelDistanceOptions {
   /** How often a subset of each side is drawn; the result is the mean. Default 100. */
   readonly subsets?: number;

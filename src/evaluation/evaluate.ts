@@ -19,17 +19,25 @@ export interface Journal {
   put(key: string, value: string): Promise<void>;
 }
 
+/** What `evaluate` measures, and with what. */
 export interface EvaluationInputs {
+  /** How. */
   readonly protocol: ProtocolName;
+  /** Whether the references show the same garments. */
   readonly order: Order;
+  /** The results. */
   readonly generated: readonly PictureFile[];
+  /** The photographs that they are compared with. */
   readonly reference: readonly PictureFile[];
   /** Perceptual distance by the protocol's network; `id` tells its weights from others. */
   readonly lpips?: { readonly id: string; measure(a: RgbImage, b: RgbImage): Promise<number> } | undefined;
   /** Features of a picture; `id` tells the weights from others. */
   readonly inception?: { readonly id: string; measure(image: RgbImage): Promise<Float32Array> } | undefined;
+  /** Keeps what was measured; a `Map` behind two functions is one. */
   readonly journal: Journal;
+  /** Ends the measuring between two pictures. */
   readonly signal?: AbortSignal | undefined;
+  /** Called after each picture: `done` of `total` of the phase. */
   readonly onProgress?: ((phase: "compare" | "features", done: number, total: number) => void) | undefined;
 }
 
@@ -56,13 +64,19 @@ export interface ImageScores extends PairScores {
   readonly reference: string;
 }
 
+/** What `evaluate` found. */
 export interface Evaluation {
+  /** The protocol asked for. */
   readonly protocol: ProtocolName;
+  /** The order asked for. */
   readonly order: Order;
+  /** Means over all pairs, and the distances of the two sets. */
   readonly scores: Partial<PairScores> & SetScores;
+  /** Each pair's own scores. */
   readonly images: readonly ImageScores[];
   /** Files that could not be measured, and why: one line each. */
   readonly skipped: readonly { readonly file: string; readonly why: string }[];
+  /** Pictures that were measured. */
   readonly counts: {
     readonly generated: number;
     readonly reference: number;

@@ -22,7 +22,7 @@ export interface LpipsFiles {
   readonly weights: ByteSource;
 }
 
-/** @throws WeightsError, FormatError naming file and tensor */
+/** Loads a perceptual distance from its two files, in f32. @throws WeightsError, FormatError naming file and tensor */
 export async function loadLpips(device: Device, net: LpipsNet, files: LpipsFiles): Promise<Lpips> {
   const model = new Lpips(net);
   try {

@@ -5,6 +5,7 @@ import { resize } from "../vision/resize.ts";
 
 /** paired: the person in the garment of the photo itself. unpaired: in another one, so that there is no right picture. */
 export const ORDERS = ["paired", "unpaired"] as const;
+/** Which photographs results are compared with. */
 export type Order = (typeof ORDERS)[number];
 
 /** How published tables were measured: they differ, so that numbers of one say nothing beside numbers of the other. */
@@ -13,6 +14,7 @@ export interface Protocol {
   readonly lpips: LpipsNet;
   /** In which orders pictures are compared one by one, and in which their distributions are. */
   readonly compares: readonly Order[];
+  /** In which orders distributions are compared. */
   readonly distributions: readonly Order[];
   /** For people: what happens to the pictures first. */
   readonly resizing: string;
@@ -64,6 +66,7 @@ export const PROTOCOLS = {
   },
 } as const satisfies Record<string, Protocol>;
 
+/** A protocol that is known. */
 export type ProtocolName = keyof typeof PROTOCOLS;
 
 /** Files by what the protocol matches them by. @throws InputError when two have the same */

@@ -25,8 +25,11 @@ const POOL_KEEP = 512 * 2 ** 20; // bytes that may wait in the pool after a flus
  * `flush()`, or reading a tensor, waits for it and throws what went wrong.
  */
 export class Device {
+  /** WebGPU's own device. */
   readonly gpu: GPUDevice;
+  /** What it can do. */
   readonly facts: DeviceFacts;
+  /** Kernel variants that were asked for or measured, by name or by problem. */
   readonly variants: Readonly<Record<string, string>>;
   /** Files and ONNX networks, where there are any. */
   readonly host: Host | undefined;
@@ -66,6 +69,7 @@ export class Device {
     return this.#pool.use;
   }
 
+  /** Pipelines compiled so far. */
   get pipelineCount(): number {
     return this.#pipelines.count;
   }

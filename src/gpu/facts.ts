@@ -1,11 +1,18 @@
 /** Limits of a device that this library plans with. Bytes, except where the name says otherwise. */
 export interface DeviceLimits {
+  /** Of one buffer. */
   readonly maxBufferSize: number;
+  /** Of what one binding of a kernel sees. */
   readonly maxStorageBufferBindingSize: number;
+  /** Workgroups, not bytes. */
   readonly maxComputeWorkgroupsPerDimension: number;
+  /** Threads, not bytes. */
   readonly maxComputeInvocationsPerWorkgroup: number;
+  /** Of the memory that a workgroup shares. */
   readonly maxComputeWorkgroupStorageSize: number;
+  /** What offsets of storage bindings are multiples of. */
   readonly minStorageBufferOffsetAlignment: number;
+  /** What offsets of uniform bindings are multiples of. */
   readonly minUniformBufferOffsetAlignment: number;
 }
 
@@ -28,11 +35,17 @@ export type MatrixSyntax = "layout" | "flag" | "emulated";
 export interface DeviceFacts {
   /** For people: `llvmpipe (mesa, software)`. */
   readonly name: string;
+  /** The adapter's vendor, as the driver tells it; may be empty. */
   readonly vendor: string;
+  /** The adapter's family, as the driver tells it; may be empty. */
   readonly architecture: string;
+  /** The adapter's name, as the driver tells it; may be empty. */
   readonly description: string;
+  /** Whether the processor computes in the place of a GPU. */
   readonly isSoftware: boolean;
+  /** Whether shaders have 16-bit floats. */
   readonly f16: boolean;
+  /** Whether passes can be timed on the device. */
   readonly timestamps: boolean;
   /** Lanes of a subgroup, where the device has subgroups and always uses one size, or one can be asked for. */
   readonly subgroupSize: number | undefined;
@@ -40,8 +53,11 @@ export interface DeviceFacts {
   readonly pinned: boolean;
   /** Empty where there are no matrix units or their syntax is unknown. */
   readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
+  /** undefined where there are no matrix units, or none that were understood. */
   readonly matrixSyntax: MatrixSyntax | undefined;
+  /** WebGPU features that the device was made with. */
   readonly features: readonly string[];
+  /** Largest sizes. */
   readonly limits: DeviceLimits;
 }
 

@@ -105,7 +105,9 @@ export interface RecordingHost {
  * whose tensors belong to the recording.
  */
 export class Recording<T> implements Disposable {
+  /** What the function returned. Its tensors belong to the recording, and each `replay` writes them anew. */
   readonly result: T;
+  /** What it takes of the device's memory once it was replayed. */
   readonly memory: RecordingMemory;
   readonly #host: RecordingHost;
   readonly #recorder: Recorder;

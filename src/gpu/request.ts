@@ -3,7 +3,9 @@ import { Device, type DeviceOptions } from "./device.ts";
 import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceFacts, type DeviceLimits } from "./facts.ts";
 import { probeMatrixSyntax } from "./matrix_syntax.ts";
 
+/** How a device is chosen. The defaults are for use; the rest is for tests and comparisons. */
 export interface RequestOptions extends DeviceOptions {
+  /** As WebGPU's. Default high-performance. */
   readonly powerPreference?: GPUPowerPreference;
   /** Features not to ask for, for tests and comparisons. */
   readonly without?: readonly string[];

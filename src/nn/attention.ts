@@ -5,7 +5,9 @@ import { Module } from "./module.ts";
 
 /** Projected keys and values, each [n, t, c]; n may be 1 where the queries have more. */
 export interface KeyValues {
+  /** Keys, [n, t, c]. */
   readonly k: Tensor;
+  /** Values, [n, t, c]. */
   readonly v: Tensor;
 }
 
@@ -23,6 +25,7 @@ export class Attention extends Module {
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, undefined]; // to_out.1 is dropout: no weights
+  /** How many; each has channels / heads of them. */
   readonly heads: number;
 
   constructor(channels: number, { heads, context = channels, bias = false }: AttentionOptions) {

@@ -10,7 +10,9 @@ export type ParameterKind = "matrix" | "vector" | "table";
 
 /** One trained tensor of a model, under the shape it has in the checkpoint. */
 export class Parameter {
+  /** The shape in the checkpoint. */
   readonly shape: Shape;
+  /** How it is stored. */
   readonly kind: ParameterKind;
   #tensor: Tensor | undefined;
 
@@ -19,11 +21,12 @@ export class Parameter {
     this.kind = kind;
   }
 
+  /** Whether it has numbers. */
   get loaded(): boolean {
     return this.#tensor !== undefined;
   }
 
-  /** @throws {WeightsError} before weights were loaded. */
+  /** Its numbers. @throws {WeightsError} before weights were loaded. */
   get tensor(): Tensor {
     if (!this.#tensor) throw new WeightsError("parameter", `the weight of shape ${show(this.shape)} was not loaded`);
     return this.#tensor;
@@ -50,6 +53,7 @@ export class Parameter {
     return before;
   }
 
+  /** Frees its numbers; it can be given others. */
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = undefined;

@@ -5,6 +5,7 @@ import { directory } from "./files.ts";
 import { DeviceError } from "../util/errors.ts";
 import type { Host } from "../util/host.ts";
 
+/** How Dawn's device is chosen. */
 export interface NodeDeviceOptions extends RequestOptions {
   /** Dawn's backend: `null` compiles every shader and runs none. */
   readonly backend?: "vulkan" | "metal" | "d3d12" | "null";

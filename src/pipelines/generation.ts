@@ -25,17 +25,27 @@ export interface GenerationInputs extends Listener {
   readonly scheduler?: string | undefined;
   /** Pixels, multiples of 8. */
   readonly width?: number | undefined;
+  /** Pixels, a multiple of 8. */
   readonly height?: number | undefined;
+  /** Called after each denoising step, `done` from 1 to `total`. */
   readonly onStep?: ((done: number, total: number) => void) | undefined;
 }
 
+/** What a Stable Diffusion pipeline gives. */
 export interface GenerationResult {
+  /** One for each sample, of `width` × `height`. */
   readonly images: RgbImage[];
+  /** Given again, it gives the same pictures. */
   readonly seed: number;
+  /** Pixels. */
   readonly width: number;
+  /** Pixels. */
   readonly height: number;
+  /** Denoising steps asked for. */
   readonly steps: number;
+  /** As given, or the default. */
   readonly guidanceScale: number;
+  /** Storage type of the networks. */
   readonly dtype: "f32" | "f16";
   /** Milliseconds of each phase. */
   readonly timings: Readonly<Record<string, number>>;

@@ -14,6 +14,7 @@ import {
 import { checkChannels } from "./text-to-image.ts";
 import { checkPicture } from "./check.ts";
 
+/** What image to image may be asked. */
 export interface ImageToImageInputs extends GenerationInputs {
   /** The picture to change. Resized (Lanczos) to `width` and `height`; default its own size, cut to multiples of 8. */
   readonly image: RgbImage;

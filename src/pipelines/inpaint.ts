@@ -15,6 +15,7 @@ import {
 } from "./stable-diffusion.ts";
 import { checkChannels } from "./text-to-image.ts";
 
+/** What inpainting may be asked. */
 export interface InpaintInputs extends ImageToImageInputs {
   /** White where the picture may be painted anew, over the picture at any size. */
   readonly maskImage: GrayImage;

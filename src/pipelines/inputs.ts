@@ -4,10 +4,14 @@ import type { GrayImage, RgbImage } from "../vision/image.ts";
 import type { GeneratedMask } from "./mask.ts";
 import type { Trace } from "./trace.ts";
 
+/** Parts of a run, in the order in which they come; a run has those that it needs. */
 export type Phase = "load" | "prompt" | "pose" | "parse" | "mask" | "encode" | "garment" | "denoise" | "decode";
 
+/** What a try-on is made from. Only `person` and `garment` are needed. */
 export interface TryOnInputs {
+  /** The photograph of the person, of any size. */
   readonly person: RgbImage;
+  /** The photograph of the garment, of any size. */
   readonly garment: RgbImage;
   /** White where the new garment may go, over the person's picture at any size. Without it the mask is generated. */
   readonly mask?: GrayImage;
@@ -17,6 +21,7 @@ export interface TryOnInputs {
   readonly maskMode?: MaskMode;
   /** Pixels of 384x512 by which a generated mask is widened. */
   readonly maskGrow?: number;
+  /** Parts of the person that a generated mask spares; see `Protection`. */
   readonly protect?: Protection;
   /** What is done to a person's picture of another shape than the output's. Default pad; stretch is the published way. */
   readonly fit?: FitMode;
@@ -28,6 +33,7 @@ export interface TryOnInputs {
   readonly category?: Category;
   /** Pixels, multiples of 8. Default 768 × 1024. */
   readonly width?: number;
+  /** Pixels, a multiple of 8. */
   readonly height?: number;
   /** Default 20. */
   readonly steps?: number;
@@ -47,12 +53,17 @@ export interface TryOnInputs {
   readonly repaint?: boolean;
   /** Receives every intermediate tensor. */
   readonly trace?: Trace;
+  /** Ends the run between two pieces of work: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called after each denoising step, `done` from 1 to `total`. */
   readonly onStep?: (done: number, total: number) => void;
+  /** Called as each phase begins (0 of 1), and after each step of `denoise`. */
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
 }
 
+/** What a try-on gives. */
 export interface TryOnResult {
+  /** One for each sample, of `width` × `height`. */
   readonly images: RgbImage[];
   /** With `pasteBack`: the person's own picture with each result in it. */
   readonly pasted: RgbImage[] | undefined;
@@ -60,13 +71,21 @@ export interface TryOnResult {
   readonly generated: GeneratedMask | undefined;
   /** One line each about what may spoil the result. */
   readonly warnings: readonly string[];
+  /** What was painted, at the output's size: white where the garment might go. */
   readonly mask: GrayImage;
+  /** The person without what was to be painted, at the output's size. */
   readonly masked: RgbImage;
+  /** Given again, it gives the same pictures. */
   readonly seed: number;
+  /** Pixels. */
   readonly width: number;
+  /** Pixels. */
   readonly height: number;
+  /** Denoising steps. */
   readonly steps: number;
+  /** As given, or the default. */
   readonly guidanceScale: number;
+  /** Storage type of the networks. */
   readonly dtype: "f32" | "f16";
   /** Milliseconds of each phase. */
   readonly timings: Readonly<Record<string, number>>;

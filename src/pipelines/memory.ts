@@ -71,11 +71,17 @@ export const TYPICAL_GPU: DeviceFacts = {
   },
 };
 
+/** A run whose memory is asked for. */
 export interface MemoryQuestion {
+  /** Pixels. */
   readonly width: number;
+  /** Pixels. */
   readonly height: number;
+  /** Pictures. */
   readonly samples: number;
+  /** Storage type of the networks. */
   readonly dtype: "f32" | "f16";
+  /** Whether there is guidance: a scale of 1 or more. */
   readonly guided: boolean;
   /** Halves of the guidance in one batch: 2, or 1 after the other. */
   readonly guidanceBatch: 1 | 2;
@@ -94,7 +100,9 @@ export interface PhaseMemory {
   readonly bound: number;
 }
 
+/** What a run takes of the device's memory, in bytes. */
 export interface TryOnMemory {
+  /** In the order in which they come. */
   readonly phases: readonly PhaseMemory[];
   /** Of all networks. */
   readonly weights: number;

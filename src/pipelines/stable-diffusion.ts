@@ -25,10 +25,13 @@ import { Turns } from "./turns.ts";
 /** A checkpoint: diffusers' layout in a folder, or one CompVis file; in Node also the path of either. */
 export type StableDiffusionFiles = Folder | ByteSource | string;
 
+/** How Stable Diffusion is loaded. Only `device` is needed. */
 export interface StableDiffusionOptions extends Omit<ComponentOptions, "dtype" | "onProgress"> {
+  /** Where the networks go: `requestDevice()`. */
   readonly device: Device;
   /** Storage type; `auto` is f16 on GPUs that have it, else f32. */
   readonly dtype?: "auto" | StorageType;
+  /** Called as tensors are loaded: `done` of `total` of the phase `load`. */
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
 }
 
@@ -58,8 +61,11 @@ export interface Workplace {
 
 /** The networks of Stable Diffusion 1 (Rombach et al. 2022, arXiv 2112.10752), which its pipelines share. */
 export class StableDiffusion {
+  /** Where the networks are. */
   readonly device: Device;
+  /** Storage type of the networks. */
   readonly dtype: StorageType;
+  /** The networks, the tokenizer and the scheduler's configuration. */
   readonly components: StableDiffusionComponents;
   readonly #lora: LoraAdapters;
   readonly #turns = new Turns("stable diffusion");
@@ -69,7 +75,10 @@ export class StableDiffusion {
     this.#lora = new LoraAdapters(device, { unet: components.unet, text_encoder: components.textEncoder });
   }
 
-  /** @throws InputError, WeightsError, FormatError naming file and tensor */
+  /**
+   * Loads the networks of a folder in diffusers' layout or of one CompVis file.
+   * @throws InputError, WeightsError, FormatError naming file and tensor
+   */
   static async load(files: StableDiffusionFiles, options: StableDiffusionOptions): Promise<StableDiffusion> {
     const device = checkDevice("stable diffusion", options?.device);
     const dtype = storageType("stable diffusion", device.facts, options.dtype);

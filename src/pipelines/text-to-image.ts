@@ -12,6 +12,7 @@ import {
   type Workplace,
 } from "./stable-diffusion.ts";
 
+/** What text to image may be asked. */
 export interface TextToImageInputs extends GenerationInputs {
   /** [samples, c, height/8, width/8] of standard normal numbers to begin with instead of the seed's. */
   readonly latents?: { readonly shape: readonly number[]; readonly data: Float32Array };

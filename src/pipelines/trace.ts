@@ -8,6 +8,7 @@ export interface TracedTensor {
 
 /** Named float32 copies of what a run computed, in PyTorch's layout (NCHW; tokens as they are). */
 export class Trace {
+  /** What was kept so far, by name. */
   readonly tensors = new Map<string, TracedTensor>();
 
   /** Keeps a tensor of tokens, or of an image [n, h, w, c] as [n, c, h, w]. */
@@ -21,6 +22,7 @@ export class Trace {
     }
   }
 
+  /** Keeps numbers that are on the CPU already. */
   set(name: string, shape: readonly number[], data: ArrayLike<number>): void {
     this.tensors.set(name, { shape, data: Float32Array.from(data) });
   }

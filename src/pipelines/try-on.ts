@@ -8,7 +8,9 @@ import type { TryOnNetworks } from "./memory.ts";
 import { Runner } from "./runner.ts";
 import { checkChoice } from "./check.ts";
 
+/** How a try-on is loaded. Only `device` is needed. */
 export interface TryOnLoadOptions {
+  /** Where the networks go: `requestDevice()`. */
   readonly device: Device;
   /** hd: half-body model, tops only. dc: full-body model, all categories. Default hd. */
   readonly model?: TryOnModel;
@@ -25,15 +27,20 @@ export interface TryOnLoadOptions {
   readonly unets?: Folder | string;
   /** Of `unets`: takes the moving averages that a training with `--use_ema` kept. Default no. */
   readonly ema?: boolean;
+  /** Ends the loading: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called as tensors are loaded: `done` of `total` of the phase `load`. */
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
 }
 
 /** A loaded try-on: call it with pictures, dispose of it when done. */
 export interface TryOnPipeline {
   (inputs: TryOnInputs): Promise<TryOnResult>;
+  /** Where the networks are. */
   readonly device: Device;
+  /** Half-body or full-body model. */
   readonly model: TryOnModel;
+  /** Storage type of the networks. */
   readonly dtype: "f32" | "f16";
   /**
    * Frees the models; at once, or when the run that is going on has stopped, which rejects as those that wait do. The

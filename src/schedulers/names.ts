@@ -12,4 +12,5 @@ export const SCHEDULER_NAMES = {
   lcm: { _class_name: "LCMScheduler" },
 } as const;
 
+/** A short name of a scheduler. */
 export type SchedulerName = keyof typeof SCHEDULER_NAMES;

@@ -6,6 +6,7 @@ import { count, sameShape, show, type Shape } from "../util/shape.ts";
 import { unpackOrder } from "./packing.ts";
 import { recorded } from "./recording.ts";
 
+/** Types of elements. Floats are computed in float32 and stored in 32 or 16 bits; i32 holds indices. */
 export type DType = "f32" | "f16" | "i32";
 
 export const BYTES: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4 };
@@ -21,8 +22,11 @@ interface Storage {
  * A tensor lives until `dispose()`, or until the `device.scope` it was made in ends without returning it.
  */
 export class Tensor {
+  /** Where it lies. Operators refuse tensors of two devices. */
   readonly device: Device;
+  /** Sizes, outermost first; [] is a single number. */
   readonly shape: Shape;
+  /** Type of the elements. */
   readonly dtype: DType;
   /** A weight whose memory order suits the kernels; its shape stays the checkpoint's. */
   readonly packed: boolean;
@@ -72,6 +76,7 @@ export class Tensor {
     return new Tensor(device, { view: device.upload(bytes), users: 0 }, [...shape], dtype, false);
   }
 
+  /** A tensor of zeros. @throws ShapeError */
   static zeros(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
     const view = device.upload(new Uint8Array(byteCount("Tensor.zeros", shape, dtype)));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
@@ -88,6 +93,7 @@ export class Tensor {
     return this.#storage.view;
   }
 
+  /** Whether `dispose()` was called, or the scope that made it has ended. */
   get disposed(): boolean {
     return this.#disposed;
   }

@@ -20,6 +20,7 @@ export class DeviceError extends ToileError {}
 
 /** The device went away; `retryable` says whether a fresh device may be asked to do the work again. */
 export class DeviceLostError extends ToileError {
+  /** Whether a fresh device may be asked to do the work again: false where `destroy()` was called. */
   readonly retryable: boolean;
   constructor(op: string, what: string, retryable: boolean) {
     super(op, what);
@@ -29,7 +30,9 @@ export class DeviceLostError extends ToileError {
 
 /** A buffer that the device cannot give. `limit` is the device's limit in bytes, where that is what stood in the way. */
 export class OutOfMemoryError extends ToileError {
+  /** How many were asked for. */
   readonly bytes: number;
+  /** The device's limit in bytes, where that is what stood in the way. */
   readonly limit: number | undefined;
   constructor(op: string, what: string, bytes: number, limit?: number) {
     super(op, what);

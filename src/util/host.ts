@@ -6,14 +6,19 @@ export interface ByteSource {
   readonly size: number;
   /** Exactly `length` bytes in a buffer of their own, which begins with them. Fails when it cannot give them all. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Lets go of what is open; a source may have nothing to close. */
   close?(): Promise<void>;
 }
 
 /** A checkpoint's folder, wherever it lies. Paths are relative, with forward slashes. */
 export interface Folder {
+  /** What errors call it: its path. */
   readonly name: string;
+  /** Whether there is a file at the path. */
   has(path: string): Promise<boolean>;
+  /** The file at the path, to be closed by who opened it. @throws InputError when there is none */
   open(path: string): Promise<ByteSource>;
+  /** The whole file at the path as UTF-8. @throws InputError when there is none */
   text(path: string): Promise<string>;
 }
 
@@ -50,6 +55,7 @@ export interface OnnxSession {
   readonly name: string;
   /** Runs the network on its one input. @returns its outputs in the order in which the file declares them */
   run(input: Float32Array, shape: readonly number[]): Promise<readonly OnnxOutput[]>;
+  /** Frees the network. */
   close(): Promise<void>;
 }
 

@@ -21,19 +21,25 @@ export interface Protection {
   readonly face?: boolean;
   /** Needs the key points of elbow and wrist. */
   readonly hands?: boolean;
+  /** Both of them. */
   readonly shoes?: boolean;
+  /** As the label map shows it, without a hat. */
   readonly hair?: boolean;
+  /** As the label map shows it. */
   readonly bag?: boolean;
 }
 
+/** How `agnosticMask` decides what may be painted. */
 export interface AgnosticOptions {
   /** Its arms are drawn 60 (hd) or 45 (dc) pixels wide. */
   readonly model: "hd" | "dc";
+  /** What is put on, and therefore what comes off. */
   readonly category: Category;
   /** Default: reference. */
   readonly mode?: MaskMode;
   /** Pixels of the label map by which the mask is widened at the end. Default: 0. */
   readonly grow?: number;
+  /** Parts of the person that must stay, or need not. */
   readonly protect?: Protection;
 }
 

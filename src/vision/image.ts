@@ -2,15 +2,21 @@ import { NonFiniteError, ShapeError } from "../util/errors.ts";
 
 /** Eight-bit colour, three bytes a pixel, row by row from the top. */
 export interface RgbImage {
+  /** Pixels. */
   readonly width: number;
+  /** Pixels. */
   readonly height: number;
+  /** 3 · width · height bytes: red, green, blue. */
   readonly data: Uint8Array;
 }
 
 /** Eight-bit grey, one byte a pixel, row by row from the top. */
 export interface GrayImage {
+  /** Pixels. */
   readonly width: number;
+  /** Pixels. */
   readonly height: number;
+  /** width · height bytes. */
   readonly data: Uint8Array;
 }
 

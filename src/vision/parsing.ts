@@ -11,9 +11,11 @@ import { warpAffine } from "./warp.ts";
 
 /** The two networks, and how to be rid of them. */
 export interface Parsers {
+  /** Labels clothes and parts of the body. */
   readonly atr: OnnxSession;
   /** undefined: no neck is labelled. */
   readonly lip: OnnxSession | undefined;
+  /** Frees both. */
   close(): Promise<void>;
 }
 

@@ -6,7 +6,9 @@ import { assemblePeople, JOINTS, type Candidate, type Figure } from "./people.ts
 
 /** A joint in pixels of 384x512; a missing one lies at (0, 0). */
 export interface KeyPoint {
+  /** From the left. */
   readonly x: number;
+  /** From the top. */
   readonly y: number;
 }
 
@@ -65,6 +67,7 @@ export interface PoseMaps {
 
 /** Somebody in the picture. */
 export interface Person {
+  /** Their joints. */
   readonly pose: Pose;
   /** How many joints were found. */
   readonly joints: number;
@@ -72,12 +75,15 @@ export interface Person {
   readonly score: number;
 }
 
+/** Who is in the picture. */
 export interface FoundPose {
+  /** Of the person to dress. */
   readonly pose: Pose;
   /** Everybody: the foremost first, or with `compat` in the order in which they were found. */
   readonly people: readonly Person[];
 }
 
+/** Options of `decodePose`. */
 export interface PoseOptions {
   /** The published read-out, faults included: of several people or with stray peaks it mixes joints. */
   readonly compat?: boolean;

@@ -66,6 +66,7 @@ class CLIPTextTransformer extends Module {
 /** CLIP's text tower without its projection: what Stable Diffusion reads of a prompt. */
 export class CLIPTextModel extends Module {
   readonly text_model: CLIPTextTransformer;
+  /** The checkpoint's config.json, defaults filled in. */
   readonly config: TextConfig;
 
   /** @param json the checkpoint's config.json, of this tower or of a whole CLIP model */

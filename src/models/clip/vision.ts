@@ -81,6 +81,7 @@ class CLIPVisionTransformer extends Module {
 export class CLIPVisionModelWithProjection extends Module {
   readonly vision_model: CLIPVisionTransformer;
   readonly visual_projection: Linear;
+  /** The checkpoint's config.json, defaults filled in. */
   readonly config: VisionConfig;
 
   /** @param json the checkpoint's config.json, of this tower or of a whole CLIP model */

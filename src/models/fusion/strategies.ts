@@ -27,6 +27,7 @@ const SHIPPED: Readonly<Record<string, FusionStrategy | Maker>> = {
   masked,
 };
 
+/** Names that `fusionNamed` knows. */
 export const FUSION_NAMES = Object.keys(SHIPPED);
 
 /**

@@ -12,6 +12,7 @@ export interface FusedGarment {
   readonly latents: Tensor;
 }
 
+/** What a strategy makes its fusion from. */
 export interface FusionInputs<M extends Module = Module> {
   /** The network that the garments are fused into. */
   readonly unet: UNet2DConditionModel;

@@ -72,7 +72,10 @@ class Weighted implements Fusion {
   }
 }
 
-/** @throws InputError when a list has not one weight for each transformer block */
+/**
+ * Between the plain network (weight 0) and the concatenation (1): (1 − w) · without + w · with, in every block.
+ * @throws InputError when a list has not one weight for each transformer block
+ */
 export const weighted = (weight: GarmentWeight, name = "weighted"): FusionStrategy => ({
   name,
   fuse: (inputs) => new Weighted(inputs, weight),

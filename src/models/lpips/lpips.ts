@@ -43,7 +43,9 @@ const EPSILON = 1e-10;
  * at every layer each pixel's features, brought to length 1, are subtracted, squared, weighted by channel and averaged.
  */
 export class Lpips {
+  /** The network whose features are compared. */
   readonly trunk: LpipsTrunk;
+  /** How much each of its channels counts. */
   readonly weights: LpipsWeights;
 
   constructor(net: LpipsNet) {
@@ -78,6 +80,7 @@ export class Lpips {
     }
   }
 
+  /** Frees the networks. */
   dispose(): void {
     this.trunk.dispose();
     this.weights.dispose();

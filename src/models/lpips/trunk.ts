@@ -4,7 +4,9 @@ import { Module } from "../../nn/module.ts";
 import { concat, maxPool2d } from "../../tensor/ops.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
+/** Networks that the perceptual distance is published for. */
 export const LPIPS_NETS = ["alex", "vgg", "squeeze"] as const;
+/** One of those networks. */
 export type LpipsNet = (typeof LPIPS_NETS)[number];
 
 /** One place of torchvision's `features`. */

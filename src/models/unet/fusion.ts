@@ -15,7 +15,9 @@ export interface FusedBlock {
 
 /** How a block's tokens lie on the picture: t = height · width, row by row. */
 export interface TokenGrid {
+  /** Rows of tokens. */
   readonly height: number;
+  /** Tokens of a row. */
   readonly width: number;
 }
 

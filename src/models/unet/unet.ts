@@ -53,6 +53,7 @@ export class UNet2DConditionModel extends Module {
   readonly up_blocks: readonly UpBlock[];
   readonly conv_norm_out: GroupNorm;
   readonly conv_out: Conv2d;
+  /** The checkpoint's config.json, defaults filled in. */
   readonly config: UNetConfig;
 
   /**

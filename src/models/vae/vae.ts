@@ -112,6 +112,7 @@ export class AutoencoderKL extends Module {
   readonly decoder: Decoder;
   readonly quant_conv: Conv2d;
   readonly post_quant_conv: Conv2d;
+  /** The checkpoint's config.json, defaults filled in. */
   readonly config: VaeConfig;
 
   /**

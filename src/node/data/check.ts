@@ -27,11 +27,15 @@ export interface Problem {
   readonly what: string;
 }
 
+/** What `checkDataset` found. */
 export interface DatasetReport {
+  /** Whose folders they are. */
   readonly layout: LayoutName;
+  /** Pairs of each list. */
   readonly lists: readonly ListCount[];
   /** Files that were opened or looked for. */
   readonly files: number;
+  /** Files that are missing, misnamed or damaged. */
   readonly problems: readonly Problem[];
 }
 

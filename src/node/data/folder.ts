@@ -25,11 +25,15 @@ import { directory } from "../files.ts";
 import { readImage, readMask } from "../images.ts";
 import { readLabels, readStoredLabels } from "../labels.ts";
 
+/** Which samples of a folder, and at which size. */
 export interface FolderOptions {
+  /** Which part of the set. */
   readonly split: Split;
   /** paired: each person with what they wear. */
   readonly order: Order;
+  /** Pixels to which pictures are resized. */
   readonly width: number;
+  /** Pixels to which pictures are resized. */
   readonly height: number;
   /** Of those that the set has. Default: all of them. */
   readonly categories?: readonly Category[];

@@ -10,7 +10,10 @@ export type DatasetSpec = (
   ({ readonly kind: "drawn" } & DrawnOptions) | ({ readonly kind: "folder"; readonly root: string } & FolderOptions)
 ) & { readonly augment?: AugmentOptions & { readonly seed: number } };
 
-/** @throws InputError for options that cannot be meant, and a folder that is no data set */
+/**
+ * Opens the set that the words name.
+ * @throws InputError for options that cannot be meant, and a folder that is no data set
+ */
 export async function openDataset(spec: DatasetSpec): Promise<TryOnDataset> {
   const dataset = spec.kind === "drawn" ? drawnDataset(spec) : await folderDataset(spec.root, spec);
   return spec.augment ? augmented(dataset, spec.augment) : dataset;

@@ -18,13 +18,17 @@ export type Padding =
   | readonly [y: number, x: number]
   | { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
 
+/** Options of `conv2d`. */
 export interface Conv2dOptions {
   /** [out], f32. */
   readonly bias?: Tensor | undefined;
+  /** Pixels from one output to the next. Default 1. */
   readonly stride?: number | readonly [y: number, x: number];
+  /** Pixels of zeros around the image: on all sides, top and bottom and both other sides, or each side. Default 0. */
   readonly padding?: Padding;
   /** [n or 1, out], of x's type: added to every pixel of an image before the activation (a time embedding). */
   readonly shift?: Tensor | undefined;
+  /** Applied to the sum. Default none. */
   readonly activation?: Activation;
   /** Of the result's shape and type; added last. */
   readonly residual?: Tensor | undefined;

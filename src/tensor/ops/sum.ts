@@ -7,6 +7,7 @@ import { mul, sub } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { expandTo, sumDims } from "./sum_dims.ts";
 
+/** Options of `sum` and `mean`. */
 export interface ReduceOptions {
   /** Dimensions to reduce; all of them unless given. */
   readonly dims?: readonly number[];

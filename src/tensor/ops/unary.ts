@@ -40,6 +40,9 @@ export const gelu = activation("gelu");
 export const geluTanh = activation("geluTanh");
 /** x · sigmoid(1.702 x), as CLIP has it. */
 export const quickGelu = activation("quickGelu");
+/** The hyperbolic tangent. */
 export const tanh = activation("tanh");
+/** 1 / (1 + e⁻ˣ). */
 export const sigmoid = activation("sigmoid");
+/** eˣ. */
 export const exp = activation("exp");

@@ -11,12 +11,15 @@ export interface AugmentOptions {
   readonly flip?: number;
   /** How often the person is moved, and by up to which share of the picture. Defaults: 0.5 and 0.2. */
   readonly shift?: number;
+  /** Share of the picture's sides, either way. */
   readonly shiftLimit?: number;
   /** How often the person is enlarged or shrunk, and by up to which share. Defaults: 0.5 and 0.2. */
   readonly scale?: number;
+  /** Share of the person's size, either way. */
   readonly scaleLimit?: number;
   /** How often colours are changed, alike on person and garment. Default: 0.5. */
   readonly colour?: number;
+  /** How far colours may go. */
   readonly jitter?: ColourJitter;
 }
 

@@ -5,16 +5,21 @@ import { Stream } from "./random.ts";
 
 /** One person, one garment, and where it goes. All pictures have the same size. */
 export interface TryOnSample {
+  /** The person to dress. */
   readonly person: RgbImage;
+  /** The garment, flat on a plain ground. */
   readonly garment: RgbImage;
   /** 255 where the garment may be painted on the person, else 0. */
   readonly mask: GrayImage;
   /** The person in the garment: themselves when they wear it. undefined when nobody knows. */
   readonly truth: RgbImage | undefined;
+  /** Of the garment. */
   readonly category: Category;
   /** What the mask was made from, where it was made. Key points are in pixels of 384x512. */
   readonly labels: GrayImage | undefined;
+  /** The person's key points. */
   readonly pose: Pose | undefined;
+  /** For messages: the files' names, or numbers of a drawn set. */
   readonly names: { readonly person: string; readonly garment: string };
 }
 

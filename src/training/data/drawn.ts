@@ -7,10 +7,13 @@ import { GARMENT_LABELS, type Sleeve } from "./draw/garment.ts";
 import type { Framing } from "./draw/pose.ts";
 import { drawScene, paintPerson, type Scene, type Worn } from "./draw/scene.ts";
 
+/** What `drawnDataset` draws. */
 export interface DrawnOptions {
   /** An integer; its low 32 bits count. */
   readonly seed: number;
+  /** Pixels, 16 to 4096. */
   readonly width: number;
+  /** Pixels, 16 to 4096. */
   readonly height: number;
   /** In turn. Default: upperbody. */
   readonly categories?: readonly Category[];
