@@ -7,7 +7,7 @@ import { json } from "../pipelines/load.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { mixSeeds } from "../training/batches.ts";
 import type { TryOnDataset } from "../training/data/dataset.ts";
-import { initialize } from "../training/init.ts";
+import { initialize } from "../nn/init.ts";
 import { Shuffled } from "../training/loop.ts";
 import { Masters, type TrainedNetwork } from "../training/masters.ts";
 import { vaeLoss } from "../training/vae_loss.ts";

@@ -1,21 +1,23 @@
 import { fillModule } from "../checkpoint/fill.ts";
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
+import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { directory } from "../node/files.ts";
 import { encodePng } from "../node/images.ts";
 import { loadEncoders, type TryOnEncoders, type TryOnModel } from "../pipelines/components.ts";
+import { beginModule, fusionConfig, StoredFusions } from "../pipelines/fusion.ts";
 import { json } from "../pipelines/load.ts";
 import { encodePrompt } from "../pipelines/conditioning.ts";
 import { Runner } from "../pipelines/runner.ts";
 import { drawBatch, makeBatch, mixSeeds, type EncodedPair } from "../training/batches.ts";
 import type { TryOnDataset } from "../training/data/dataset.ts";
 import { encodePair } from "../training/encode.ts";
-import { initialize } from "../training/init.ts";
+import { initialize } from "../nn/init.ts";
 import { Shuffled } from "../training/loop.ts";
-import { Masters, SUBSETS, type TrainedNetwork } from "../training/masters.ts";
+import { FUSION_FOLDER, Masters, SUBSETS, type TrainedNetwork } from "../training/masters.ts";
 import { noiseLevels } from "../training/noise_levels.ts";
-import { tryOnLoss, type TryOnNetworks } from "../training/tryon_loss.ts";
+import { tryOnLoss, type TrainedFusion, type TryOnNetworks } from "../training/tryon_loss.ts";
 import { InputError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import type { Category } from "../vision/agnostic.ts";
@@ -23,7 +25,8 @@ import type { RgbImage } from "../vision/image.ts";
 import { sheet } from "../vision/sheet.ts";
 import { checkpointFolder } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
-import { EXIT, type ExitCode } from "./errors.ts";
+import { EXIT, UsageError, type ExitCode } from "./errors.ts";
+import { openFusion } from "./fusion.ts";
 import type { Interrupt } from "./interrupt.ts";
 import { parseOptions } from "./options.ts";
 import { readJson } from "./json.ts";
@@ -40,6 +43,7 @@ export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promis
 
 async function work(options: TrainArguments, interrupt: Interrupt): Promise<ExitCode> {
   const { model, mixed_precision: precision } = options;
+  const strategy = await openFusion(options.fusion);
   const dataset = await openDataset(options, shownBy(model));
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
@@ -48,12 +52,16 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
   const dtype = precision === "fp16" ? "f16" : "f32";
   if (dtype === "f16" && !device.facts.f16)
     throw new InputError("train", `--mixed_precision fp16 needs half precision, which ${device.facts.name} lacks`);
-  const networks = [garment, tryOn];
-  const masters = await Masters.of(networks, { dtype, trains: SUBSETS[options.train] });
   const unets = { garmentUnet: garment.module, tryOnUnet: tryOn.module };
-  const prepare = batches(device, dataset, { encoders, unets, options });
-  const validate = validation(device, folder, { encoders, unets, options });
-  await train({ options, dtype, networks, masters, pairs: dataset.length, prepare, validate }, interrupt);
+  const fusion = await trainedFusion(device, folder, { encoders, unets, options, strategy });
+  const { module } = fusion;
+  const own = module ? [{ folder: FUSION_FOLDER, module, config: fusionConfig(strategy) }] : [];
+  const networks = [garment, tryOn, ...own];
+  const masters = await Masters.of(networks, { dtype, trains: SUBSETS[options.train] });
+  const parts = { encoders, unets, options, fusion };
+  const [prepare, validate] = [batches(device, dataset, parts), validation(device, folder, parts)];
+  const facts = { fusion: strategy.name };
+  await train({ options, dtype, networks, masters, pairs: dataset.length, facts, prepare, validate }, interrupt);
   await dataset.close?.();
   return EXIT.ok;
 }
@@ -86,14 +94,39 @@ async function loadUnets(
   return [await load("unet_garm", latent), await load("unet_vton", 2 * latent)];
 }
 
-interface Parts {
+interface Networks {
   readonly encoders: TryOnEncoders;
   readonly unets: TryOnNetworks;
   readonly options: TrainArguments;
 }
 
+interface Parts extends Networks {
+  readonly fusion: TrainedFusion;
+}
+
+/** The strategy with its own weights in float32: those beside the folder's UNets, or first ones. */
+async function trainedFusion(
+  device: Device,
+  folder: Folder,
+  { encoders, unets, options, strategy }: Networks & { readonly strategy: FusionStrategy },
+): Promise<TrainedFusion> {
+  const { tryOnUnet: unet } = unets;
+  const latentScale = encoders.vae.config.scaling_factor;
+  const made = () => {
+    const module = strategy.module?.(unet);
+    if (module) beginModule(device, strategy, module, unet, "f32");
+    return { module };
+  };
+  const place = { folder, path: `ootd/ootd_${options.model}/checkpoint-36000/${FUSION_FOLDER}` };
+  const stored = new StoredFusions(device, { residency: encoders.residency, unet, dtype: "f32" }, place);
+  const { module } = options.unet_config === undefined ? await stored.of(strategy) : made();
+  if (options.train === "strategy" && !module)
+    throw new UsageError(`--train strategy: the fusion "${strategy.name}" has no weights of its own`);
+  return { strategy, module, latentScale };
+}
+
 /** Fetches, encodes and stacks the pairs of a micro-batch. */
-function batches(device: Device, dataset: TryOnDataset, { encoders, unets, options }: Parts) {
+function batches(device: Device, dataset: TryOnDataset, { encoders, unets, options, fusion }: Parts) {
   const { seed, train_batch_size: size, model, cache_latents: caches, gradient_checkpointing: checkpointing } = options;
   const shuffled = new Shuffled(seed, dataset.length, size);
   const cache = new Map<number, EncodedPair>();
@@ -119,7 +152,7 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
     const pairs: EncodedPair[] = [];
     for (const wanted of shuffled.of(batch)) pairs.push(await encoded(wanted));
     const drawn = drawBatch(seed, batch, size, pairs[0]!.shape, noise);
-    return () => tryOnLoss(unets, makeBatch(device, pairs, drawn, noise), { checkpointing });
+    return () => tryOnLoss(unets, makeBatch(device, pairs, drawn, noise), { fusion, checkpointing });
   };
 }
 
@@ -127,21 +160,22 @@ const SHOWN = 4;
 const shownBy = (model: TryOnModel): Shown => (model === "hd" ? "half" : "whole");
 
 /** Held-out drawn people in other garments: garment, person, result and truth, one below the other. */
-function validation(device: Device, folder: Folder, { encoders, unets, options }: Parts) {
+function validation(device: Device, folder: Folder, { encoders, unets, options, fusion }: Parts) {
   const { width, height, model } = options;
   const held = drawnPairs(shownBy(model), { seed: HELD_OUT, width, height, pairing: "unpaired", length: SHOWN });
   return async (step: number, output: OutputFolder) => {
     const runner = new Runner(
       device,
       folder,
-      { ...encoders, ...unets },
+      { ...encoders, ...unets, fusions: { of: async () => ({ module: fusion.module, note: undefined }) } },
       model,
       options.mixed_precision === "fp16" ? "f16" : "f32",
     );
     const columns: RgbImage[][] = [];
     for (let i = 0; i < SHOWN; i++) {
       const { person, garment, mask, truth, category } = await held.get(i);
-      const result = await runner.run({ person, garment, mask, category, width, height, seed: 0, fit: "stretch" });
+      const pictures = { person, garment, mask, category, width, height };
+      const result = await runner.run({ ...pictures, fusion: fusion.strategy, seed: 0, fit: "stretch" });
       columns.push([garment, person, result.images[0]!, truth!]);
     }
     await runner.forget();

@@ -44,7 +44,12 @@ export function addTrain(toile: Command): Command {
     .option("--pretrained_model_name_or_path <dir>", "where the weights begin (default: the small checkpoint shipped)")
     .option("--unet_config <file>", "begin with fresh UNets of this config.json instead of the folder's")
     .option("--model <name>", "hd: the garment's picture conditions; dc: also its category", "hd")
-    .option("--train <subset>", "full, attention, or fusion (the self-attentions alone)", "full")
+    .option("--fusion <name|file>", "how the garment enters: a name, or a file that exports a strategy", "concat")
+    .option(
+      "--train <subset>",
+      "full, attention, fusion (self-attentions), or strategy (--fusion's own weights)",
+      "full",
+    )
     .option("--mixed_precision <name>", "no, or fp16: half-precision networks, float32 masters", "no")
     .option("--garment_dropout <x>", "share of the samples whose garment is left out", "0.1")
     .option("--snr_gamma <x>", "weigh timesteps by min-SNR")

@@ -46,6 +46,7 @@ export const TrainOptions = z.object({
   pretrained_model_name_or_path: file.optional(),
   unet_config: file.optional(),
   model: oneOf(["hd", "dc"]),
+  fusion: file,
   train: oneOf(Object.keys(SUBSETS) as [Subset, ...Subset[]]),
   mixed_precision: oneOf(["no", "fp16"]),
   garment_dropout: share,

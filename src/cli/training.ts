@@ -84,6 +84,7 @@ export interface TrainingParts {
   readonly networks: readonly TrainedNetwork[];
   readonly masters: Masters;
   readonly pairs: number;
+  readonly facts?: Readonly<Record<string, string>>;
   readonly prepare: TrainingRun["prepare"];
   readonly validate?: (step: number, output: OutputFolder) => Promise<void>;
 }
@@ -105,6 +106,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     prepare,
     options: {
       seed: options.seed,
+      ...(parts.facts && { facts: parts.facts }),
       gradientAccumulationSteps: options.gradient_accumulation_steps,
       maxTrainSteps,
       checkpointingSteps: options.checkpointing_steps,

@@ -9,6 +9,7 @@ import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
+import { StoredFusions, type FusionModules } from "./fusion.ts";
 import { json, loadTokenizer } from "./load.ts";
 import type { TryOnNetworks } from "./memory.ts";
 import { Residency } from "./residency.ts";
@@ -33,6 +34,8 @@ export interface TryOnEncoders {
 export interface TryOnComponents extends TryOnEncoders {
   readonly garmentUnet: UNet2DConditionModel;
   readonly tryOnUnet: UNet2DConditionModel;
+  /** Weights of fusion strategies that have their own. */
+  readonly fusions: FusionModules;
 }
 
 export interface LoadOptions {
@@ -91,7 +94,11 @@ export async function loadComponents(device: Device, folder: Folder, options: Lo
   checkUnets(networks, garment, tryOn);
   const places = { ...encoderPlaces(folder), garmentUnet: garment, tryOnUnet: tryOn };
   const later = options.offloads?.(networks) ?? false;
-  return { ...others, ...networks, residency: await load(device, options, networks, places, later) };
+  const residency = await load(device, options, networks, places, later);
+  const path = tryOn.path.replace(/unet_vton(?=(_ema)?$)/, "fusion");
+  const network = { residency, unet: tryOnUnet, dtype: options.dtype };
+  const fusions = new StoredFusions(device, network, { folder: tryOn.folder, path });
+  return { ...others, ...networks, residency, fusions };
 }
 
 /** The same without the UNets. */

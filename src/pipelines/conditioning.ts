@@ -1,6 +1,8 @@
 import type { Device } from "../gpu/device.ts";
-import { Concat } from "../models/unet/fusion.ts";
+import type { FusedGarment, FusionStrategy } from "../models/fusion/strategy.ts";
+import type { Fusion } from "../models/unet/fusion.ts";
 import type { TextKeyValues } from "../models/unet/conditioning.ts";
+import type { Module } from "../nn/module.ts";
 import { cast, concat, slice } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Category } from "../vision/agnostic.ts";
@@ -12,62 +14,103 @@ import type { Trace } from "./trace.ts";
 
 export const CATEGORIES = ["upperbody", "lowerbody", "dress"] as const satisfies readonly Category[];
 
-/** What the denoising UNet reads of one garment. Nothing in it changes from step to step. */
+/** What the denoising UNet reads of the garments. Nothing in it changes from step to step, or from person to person. */
 export interface GarmentConditioning {
-  /** Keys and values of the prompt for every cross-attention. */
+  /** Keys and values of the prompts for every cross-attention. */
   readonly text: TextKeyValues;
-  /** Keys and values of the garment for every self-attention: [garment; zeros] with guidance, else [garment]. */
-  readonly fusion: Concat;
-  /** What a trace shows, where one was asked for. */
+  /** The strategy at work on the garments: [garment; zeros] of each with guidance, else [garment]. */
+  readonly fusion: Fusion;
+  /** The strategy's own weights, to be on the device when it runs. */
+  readonly module: Module | undefined;
+  /** What the user is to know about those. */
+  readonly note: string | undefined;
+  /** What a trace shows of the first garment, where one was asked for. */
   readonly shown: ReadonlyMap<string, Tensor>;
   dispose(): void;
 }
 
-export interface ConditioningInputs extends PromptInputs {
+/** A garment at the output's size. */
+export interface Garment {
+  readonly garment: RgbImage;
+  readonly category: Category;
+}
+
+export interface ConditioningInputs extends Omit<PromptInputs, "garment" | "category"> {
   readonly components: TryOnComponents;
+  /** Worn at once. */
+  readonly garments: readonly Garment[];
+  readonly strategy: FusionStrategy;
   readonly guided: boolean;
   /** Whether a trace will ask for `shown`. */
   readonly traced: boolean;
 }
 
 /**
- * The garment's way into the try-on (arXiv 2403.01779, section 3): its CLIP embedding joins the prompt, and the
- * garment UNet's tokens join every self-attention. With guidance the second half is the UNet's pass over an all-zero
- * garment latent under the same prompt ("outfitting dropout").
+ * The garments' way into the try-on (arXiv 2403.01779, section 3): their CLIP embeddings join the prompt, and the
+ * garment UNet's tokens go to the fusion. With guidance the second half is the UNet's pass over an all-zero garment
+ * latent under the same prompt ("outfitting dropout").
  */
-export async function encodeGarment(inputs: ConditioningInputs): Promise<GarmentConditioning> {
-  const { device, components, dtype } = inputs;
+export async function encodeGarments(inputs: ConditioningInputs): Promise<GarmentConditioning> {
+  const { device, components, garments, strategy } = inputs;
   const bag = new Bag(device);
   try {
-    const shown = new Map<string, Tensor>();
     const { residency, vae, garmentUnet, tryOnUnet } = components;
+    const reads = strategy.reads ?? "tokens";
     await residency.only(components.textEncoder, components.imageEncoder);
-    const { embeds, hidden, prompt } = bag.run(() => encodePrompt(inputs));
-    shown.set("clip.image_embeds", embeds).set("text.last_hidden_state", hidden).set("prompt_embeds", prompt);
-    await residency.only(vae);
-    const latents = bag.run(() => {
-      const image = imageTensor(device, inputs.garment, dtype);
-      const mode = device.planned(() => vae.encode(image).mode());
-      return inputs.guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
-    });
-    shown.set("garm_latents", latents);
-    await residency.only(garmentUnet);
-    const tokens = bag.run(() => {
-      const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt)];
-      return device.planned(() => garmentUnet.features(latents, time, text));
-    });
-    for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
+    const prompts = bag.run(() => garments.map((garment) => encodePrompt({ ...inputs, ...garment })));
+    if (reads !== "nothing") await residency.only(vae);
+    const latents = reads === "nothing" ? [] : bag.run(() => garments.map((each) => encodeLatents(inputs, each)));
+    if (reads === "tokens") await residency.only(garmentUnet);
+    const features = (latent: Tensor, i: number) => {
+      const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompts[i]!.prompt)];
+      return device.planned(() => garmentUnet.features(latent, time, text));
+    };
+    const tokens = reads === "tokens" ? bag.run(() => latents.map(features)) : [];
     await residency.only(tryOnUnet);
-    const text = bag.hold(device.scope(() => tryOnUnet.encodeText(prompt).keep()));
-    const fusion = bag.hold(new Concat(tokens));
-    fusion.prepare(tryOnUnet.transformerBlocks());
-    if (!inputs.traced) for (const tensor of [prompt, ...shown.values()]) bag.drop(tensor);
+    const { module, note } = await components.fusions.of(strategy);
+    const [first, ...more] = prompts.map(({ prompt }) => prompt);
+    const every = more.length === 0 ? first! : bag.run(() => concat([first!, ...more], 1));
+    const text = bag.hold(device.scope(() => tryOnUnet.encodeText(every).keep()));
+    const fused: FusedGarment[] = latents.map((latent, i) => ({ latents: latent, tokens: tokens[i] ?? [] }));
+    const latentScale = vae.config.scaling_factor;
+    const fuse = () => strategy.fuse({ unet: tryOnUnet, garments: fused, module: module!, latentScale });
+    const fusion = bag.run(fuse);
+    device.scope(() => fusion.prepare?.(tryOnUnet.transformerBlocks()));
+    const shown = shownOf(prompts[0]!, latents[0], tokens[0]);
+    if (!inputs.traced) {
+      const read = fusion.prepare ? [...latents, ...tokens.flat()] : [];
+      for (const tensor of [every, ...prompts.flatMap((prompt) => Object.values(prompt)), ...read]) bag.drop(tensor);
+    }
     await device.flush();
-    return { text, fusion, shown, dispose: () => bag.dispose() };
+    return { text, fusion, module, note, shown, dispose: () => bag.dispose() };
   } catch (error) {
     bag.dispose();
     throw error;
   }
+}
+
+/** [1, h, w, c], or, with guidance, [garment; zeros]. */
+function encodeLatents({ device, components, dtype, guided }: ConditioningInputs, { garment }: Garment): Tensor {
+  const image = imageTensor(device, garment, dtype);
+  const mode = device.planned(() => components.vae.encode(image).mode());
+  return guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
+}
+
+/** Under the names that the reference tensors have. */
+function shownOf(
+  { embeds, hidden, prompt }: ReturnType<typeof encodePrompt>,
+  latents: Tensor | undefined,
+  tokens: readonly Tensor[] = [],
+): Map<string, Tensor> {
+  const named = Object.entries({
+    "clip.image_embeds": embeds,
+    "text.last_hidden_state": hidden,
+    prompt_embeds: prompt,
+  });
+  const shown = new Map(named);
+  if (latents) shown.set("garm_latents", latents);
+  for (const [i, t] of tokens.entries()) shown.set(`spatial_attn.${i}`, t);
+  return shown;
 }
 
 /** What the prompt of a garment is made from. */

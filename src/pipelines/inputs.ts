@@ -1,3 +1,4 @@
+import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import type { Category, MaskMode, Protection } from "../vision/agnostic.ts";
 import type { FitMode } from "../vision/fit.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
@@ -6,6 +7,13 @@ import type { Trace } from "./trace.ts";
 
 /** Parts of a run, in the order in which they come; a run has those that it needs. */
 export type Phase = "load" | "prompt" | "pose" | "parse" | "mask" | "encode" | "garment" | "denoise" | "decode";
+
+/** A garment that is worn together with another. */
+export interface WornGarment {
+  /** The photograph of the garment, of any size. */
+  readonly garment: RgbImage;
+  readonly category: Category;
+}
 
 /** What a try-on is made from. Only `person` and `garment` are needed. */
 export interface TryOnInputs {
@@ -31,6 +39,10 @@ export interface TryOnInputs {
   readonly trimGarment?: boolean;
   /** Default upperbody, the only one of the hd model. */
   readonly category?: Category;
+  /** Further garments, worn at the same time in the same pass. */
+  readonly moreGarments?: readonly WornGarment[];
+  /** How garments enter the network: `fusionNamed("masked")`, or one of your own. Default OOTDiffusion's concatenation. */
+  readonly fusion?: FusionStrategy;
   /** Pixels, multiples of 8. Default 768 × 1024. */
   readonly width?: number;
   /** Pixels, a multiple of 8. */

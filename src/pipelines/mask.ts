@@ -2,7 +2,14 @@ import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
 import { InputError } from "../util/errors.ts";
 import type { OpenposeBody } from "../models/openpose/body.ts";
-import { MASK_HEIGHT, MASK_WIDTH, agnosticMask, type AgnosticOptions, type Category } from "../vision/agnostic.ts";
+import {
+  MASK_HEIGHT,
+  MASK_WIDTH,
+  agnosticMask,
+  combineMasks,
+  type AgnosticOptions,
+  type Category,
+} from "../vision/agnostic.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
 import { checkParsers, openParsers, parsePerson, type Parsers } from "../vision/parsing.ts";
 import type { Pose } from "../vision/pose.ts";
@@ -19,6 +26,8 @@ export interface GenerateOptions extends AgnosticOptions {
 export interface GeneratedMask {
   /** 255 where the garment may go, at the picture's size. */
   readonly mask: GrayImage;
+  /** With several garments where each of them may go; `mask` is where any may. */
+  readonly regions?: readonly GrayImage[];
   /** What each pixel shows, 0…18, 384x512. */
   readonly labels: GrayImage;
   /** 18 key points in 384x512; none for lower bodies, whose mask does not need them. */
@@ -32,6 +41,15 @@ export interface GeneratedMask {
 }
 
 export type MaskPhase = "pose" | "parse" | "mask";
+
+/** One mask for garments that are worn at once: white where any of them may go. */
+export function unitedMasks(made: readonly GeneratedMask[]): GeneratedMask {
+  const [first, ...others] = made;
+  if (others.every((other) => other === first)) return first!;
+  const regions = made.map(({ mask }) => mask);
+  const mask = regions.reduce((a, b) => combineMasks(a, b, "add"));
+  return { ...(made.find(({ pose }) => pose) ?? first!), mask, regions }; // lower bodies have no key points
+}
 
 /** Looks whether a folder has the networks that a category's mask needs. @throws InputError that names a missing file */
 export async function checkMaskNetworks(folder: Folder, category: Category): Promise<void> {

@@ -23,9 +23,12 @@ import type { TryOnSettings } from "./settings.ts";
 /** A run's pictures at the output's size. */
 export interface Pictures {
   readonly person: RgbImage;
-  readonly garment: RgbImage;
+  /** The garment, then those worn with it. */
+  readonly garments: readonly RgbImage[];
   /** 0 or 255. */
   readonly mask: GrayImage;
+  /** Where each garment may go, within the mask. */
+  readonly regions: readonly GrayImage[];
   /** The person with grey where the mask is white. */
   readonly masked: RgbImage;
   /** Where the person's picture lies in it. */
@@ -55,7 +58,10 @@ export async function preparePictures(
   const cuts = mode === "crop" && !hasShape(inputs.person, settings);
   const box = cuts ? await personBox(inputs.person, alone, settings, make) : undefined;
   const { image: person, place } = fit(inputs.person, { width, height, mode, person: box });
-  const { garment, notes } = garmentPicture(inputs, { width, height });
+  const dressed = [inputs.garment, ...(inputs.moreGarments ?? []).map(({ garment }) => garment)];
+  const fitted = dressed.map((garment) => garmentPicture({ ...inputs, garment }, { width, height }));
+  const garments = fitted.map(({ garment }) => garment);
+  const notes = fitted.flatMap((each) => each.notes);
   const given = whole && fitMask(whole, place);
   const generated = alone ? undefined : await make(person);
   const mask = generated ? (given ? combineMasks(generated.mask, given, combine) : generated.mask) : given!;
@@ -65,8 +71,14 @@ export async function preparePictures(
   if (generated) notes.push(...othersIn(generated));
   const sizes = { width, height, fit: mode, garmentFit: garmentMode(mode) };
   const warnings = [...notes, ...inspectInputs({ ...inputs, mask: unfitMask(mask, place), ...sizes })];
-  return { person, garment, mask, masked: compositeGray(person, mask, 127), place, generated, warnings };
+  const regions = garments.map((_, i) => both(mask, generated?.regions?.[i] ?? mask));
+  const masked = compositeGray(person, mask, 127);
+  return { person, garments, mask, regions, masked, place, generated, warnings };
 }
+
+/** White where both masks are. */
+const both = (a: GrayImage, b: GrayImage): GrayImage =>
+  a === b ? a : { ...a, data: a.data.map((value, i) => Math.min(value, b.data[i]!)) };
 
 const WHITE = 255;
 

@@ -1,8 +1,10 @@
 import type { Folder } from "../checkpoint/source.ts";
 import type { Device } from "../gpu/device.ts";
+import { concatenation } from "../models/fusion/strategies.ts";
+import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
 import { cast, mul, repeat } from "../tensor/ops.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { InputError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show } from "../util/shape.ts";
@@ -12,12 +14,18 @@ import { pasteBack } from "../vision/paste.ts";
 import { Bag } from "./bag.ts";
 import { Budget } from "./budget.ts";
 import type { TryOnComponents, TryOnModel } from "./components.ts";
-import { encodeGarment, imageTensor, traceConditioning, type GarmentConditioning } from "./conditioning.ts";
+import {
+  encodeGarments,
+  imageTensor,
+  traceConditioning,
+  type Garment,
+  type GarmentConditioning,
+} from "./conditioning.ts";
 import { decode } from "./decode.ts";
 import { denoise } from "./denoise.ts";
 import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
-import { MaskGenerator, type GeneratedMask } from "./mask.ts";
-import { fromPlanes, latentMask } from "./latents.ts";
+import { MaskGenerator, unitedMasks, type GeneratedMask } from "./mask.ts";
+import { fromPlanes, latentMask, latentRegion } from "./latents.ts";
 import { Phases } from "./phases.ts";
 import { preparePictures, type Pictures } from "./pictures.ts";
 import { resolveInputs, type TryOnSettings } from "./settings.ts";
@@ -30,8 +38,8 @@ export class Runner {
   readonly #model: TryOnModel;
   readonly #dtype: "f32" | "f16";
   readonly #masks: MaskGenerator;
-  /** The last garment's conditioning: keyed by everything it depends on. */
-  #garment: { readonly key: string; readonly conditioning: GarmentConditioning } | undefined;
+  /** The last garments' conditioning: keyed by everything it depends on. */
+  #garment: Kept | undefined;
   readonly #budget: Budget;
   readonly #turns = new Turns("try-on");
 
@@ -90,7 +98,9 @@ export class Runner {
         await this.#components.residency.only(vae);
         return decode({ device, vae, dtype, latents, ...inputs });
       });
-      const { mask, masked, generated, warnings, place } = pictures;
+      const { mask, masked, generated, place } = pictures;
+      const { note } = this.#garment!.conditioning;
+      const warnings = note === undefined ? pictures.warnings : [...pictures.warnings, note];
       const paste = (image: RgbImage) => pasteBack(inputs.person, image, mask, place);
       const pasted = inputs.pasteBack ? images.map(paste) : undefined;
       const made = { images, pasted, mask, masked, generated, warnings };
@@ -109,11 +119,14 @@ export class Runner {
   ): Promise<GeneratedMask> {
     const { maskMode: mode = "reference", maskGrow: grow = 0, protect = {}, signal, onProgress } = inputs;
     const report = (phase: Phase) => onProgress?.(phase, 0, 1);
-    const shaped = { model: this.#model, category, mode, grow, protect };
-    const made = await this.#masks.generate(person, { ...shaped, signal, onProgress: report });
+    const shaped = { model: this.#model, mode, grow, protect, signal, onProgress: report };
+    const worn = [category, ...(inputs.moreGarments ?? []).map((more) => more.category)];
+    const made = new Map<Category, GeneratedMask>();
+    for (const each of new Set(worn)) made.set(each, await this.#masks.generate(person, { ...shaped, category: each }));
     // cropping looks at a picture twice
-    for (const [phase, ms] of Object.entries(made.timings)) timings[phase] = (timings[phase] ?? 0) + ms;
-    return made;
+    for (const own of made.values())
+      for (const [phase, ms] of Object.entries(own.timings)) timings[phase] = (timings[phase] ?? 0) + ms;
+    return unitedMasks(worn.map((each) => made.get(each)!));
   }
 
   /** Everything between the pictures and the last latents, which belong to `bag`. */
@@ -134,9 +147,11 @@ export class Runner {
     const noise = bag.run(() => (inputs.noise ? this.#given(inputs.noise, latentShape) : drawNoise()));
     await trace?.add("noise", noise);
     const { original, masked, mask } = await phases.run("encode", () => this.#encodePerson(bag, pictures, inputs));
-    const conditioning = await phases.run("garment", () =>
-      this.#conditioning(pictures.garment, category, guided, !!trace),
-    );
+    const categories = [category, ...(inputs.moreGarments ?? []).map((more) => more.category)];
+    const garments = pictures.garments.map((garment, i) => ({ garment, category: categories[i]! }));
+    const { fusion: strategy = concatenation } = inputs;
+    const wanted = { garments, strategy, guided, traced: !!trace };
+    const conditioning = await phases.run("garment", () => this.#conditioning(wanted));
     if (trace) await traceConditioning(trace, conditioning.shown, samples);
     const onStep = (done: number, total: number) => {
       inputs.onStep?.(done, total);
@@ -147,12 +162,13 @@ export class Runner {
     const repaint = inputs.repaint === false ? undefined : { clean: bag.run(() => mul(original, factor)), noise, mask };
     const latents = bag.run(() => mul(noise, scheduler.initNoiseSigma));
     const [device, dtype, unet] = [this.#device, this.#dtype, this.#components.tryOnUnet];
-    const network = { device, dtype, unet, text: conditioning.text, fusion: conditioning.fusion, extra: masked };
+    const { text, fusion, module } = conditioning;
+    const network = { device, dtype, unet, text, fusion, regions: this.#regions(bag, pictures), extra: masked };
     const guidanceBatch = this.#guidanceBatch(inputs, { width, height, samples, guided });
     const guidance = { guided, guidanceScale, guidanceBatch };
     const run = { scheduler, latents, drawNoise, repaint, ...guidance, signal, onStep, trace };
     const work = async () => {
-      await this.#components.residency.only(unet);
+      await this.#components.residency.only(unet, ...(module ? [module] : []));
       return denoise({ ...network, ...run });
     };
     return bag.hold(await phases.run("denoise", work));
@@ -200,31 +216,46 @@ export class Runner {
     return latents;
   }
 
-  /** The garment's conditioning, kept from the last call when nothing that it depends on has changed. */
-  async #conditioning(
-    garment: RgbImage,
-    category: Category,
-    guided: boolean,
-    traced: boolean,
-  ): Promise<GarmentConditioning> {
+  /** Where each garment may go, at the latents' size. */
+  #regions(bag: Bag, { regions }: Pictures): Tensor[] {
+    return regions.map((region) => {
+      const { values, h, w } = latentRegion(region, this.#components.vae.scale);
+      return bag.run(() => Tensor.from(this.#device, values, [1, h, w, 1]));
+    });
+  }
+
+  /** The garments' conditioning, kept from the last call when nothing that it depends on has changed. */
+  async #conditioning(wanted: Wanted): Promise<GarmentConditioning> {
+    const { garments, strategy, guided, traced } = wanted;
+    const each = await Promise.all(garments.map((garment) => this.#keyOf(garment)));
+    const key = `${each.join(" ")} ${guided} ${traced}`;
+    if (this.#garment?.key === key && this.#garment.strategy === strategy) return this.#garment.conditioning;
+    this.#garment?.conditioning.dispose();
+    this.#garment = undefined;
+    const [components, device, dtype, model] = [this.#components, this.#device, this.#dtype, this.#model];
+    const conditioning = await encodeGarments({ components, device, dtype, model, ...wanted });
+    this.#garment = { key, strategy, conditioning };
+    return conditioning;
+  }
+
+  async #keyOf({ garment, category }: Garment): Promise<string> {
     const hash = await crypto.subtle.digest("SHA-256", garment.data as Uint8Array<ArrayBuffer>);
     const digest = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     const prompt = this.#model === "dc" ? category : ""; // the hd model's prompt does not name the category
-    const key = `${digest} ${garment.width}x${garment.height} ${prompt} ${guided} ${traced}`;
-    if (this.#garment?.key === key) return this.#garment.conditioning;
-    this.#garment?.conditioning.dispose();
-    this.#garment = undefined;
-    const conditioning = await encodeGarment({
-      components: this.#components,
-      device: this.#device,
-      dtype: this.#dtype,
-      model: this.#model,
-      category,
-      garment,
-      guided,
-      traced,
-    });
-    this.#garment = { key, conditioning };
-    return conditioning;
+    return `${digest} ${garment.width}x${garment.height} ${prompt}`;
   }
+}
+
+/** What a conditioning is made from. */
+interface Wanted {
+  readonly garments: readonly Garment[];
+  readonly strategy: FusionStrategy;
+  readonly guided: boolean;
+  readonly traced: boolean;
+}
+
+interface Kept {
+  readonly key: string;
+  readonly strategy: FusionStrategy;
+  readonly conditioning: GarmentConditioning;
 }

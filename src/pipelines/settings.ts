@@ -48,6 +48,10 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
     throw new InputError("try-on", "noise holds values that are not finite");
   checkPicture("person", inputs.person, 3);
   checkPicture("garment", inputs.garment, 3);
+  for (const [i, more] of (inputs.moreGarments ?? []).entries()) {
+    checkTryOn(model, more.category, width, height);
+    checkPicture(`moreGarments[${i}]`, more.garment, 3);
+  }
   if (inputs.mask !== undefined) checkPicture("mask", inputs.mask, 1);
   const { seed = -1 } = inputs;
   if (!Number.isSafeInteger(seed) || seed < -1) throw new InputError("try-on", `seed ${seed} is no integer from -1 on`);
@@ -76,6 +80,9 @@ function checkOptions(inputs: TryOnInputs): void {
   const isNoise = (value: unknown) => ArrayBuffer.isView((value as { data?: unknown }).data);
   expect("noise", inputs.noise, (value) => Boolean(value) && isNoise(value), "{ shape, data }");
   expect("signal", inputs.signal, (value) => value instanceof AbortSignal, "an AbortSignal");
+  expect("moreGarments", inputs.moreGarments, Array.isArray, "a list of { garment, category }");
+  const isFusion = (value: unknown) => typeof (value as { fuse?: unknown } | null)?.fuse === "function";
+  expect("fusion", inputs.fusion, isFusion, "a strategy, which `fusionNamed` gives");
   expect("trace", inputs.trace, (value) => value instanceof Trace, "a Trace, which `new Trace()` makes");
 }
 

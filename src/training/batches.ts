@@ -15,6 +15,8 @@ export interface EncodedPair {
   readonly masked: Float32Array;
   /** The garment, unscaled. */
   readonly garment: Float32Array;
+  /** 1 where the garment may go, [h, w, 1]. */
+  readonly region: Float32Array;
   /** [tokens, cross_attention_dim]. */
   readonly promptEmbeds: Float32Array;
   readonly promptShape: Shape;
@@ -103,7 +105,12 @@ export function makeBatch(
       pairs.map(({ promptEmbeds }) => promptEmbeds),
       promptShape,
     ),
+    regions: stack(
+      pairs.map(({ region }) => region),
+      [...shape.slice(0, -1), 1],
+    ),
     timesteps,
+    alphas: timesteps.map((t) => levels.signal[t]! ** 2),
     weights: snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma)),
   };
 }

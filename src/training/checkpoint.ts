@@ -131,6 +131,7 @@ async function damageOf(output: OutputFolder, name: string): Promise<string | un
 
 /**
  * Fills masters, networks, optimiser and averages from a checkpoint. Parameters that are not trained stay as they are.
+ * @param facts what the run must have been
  * @returns the run's numbers
  * @throws WeightsError, InputError for a checkpoint of other networks
  */
@@ -138,8 +139,12 @@ export async function restoreCheckpoint(
   output: OutputFolder,
   name: string,
   { networks, masters, optimizer, ema }: TrainingState,
+  facts: Readonly<Record<string, string>> = {},
 ): Promise<RunState> {
   const run = JSON.parse(await output.text(`${name}/${STATE}`)) as RunState & { ema_optimization_step?: number };
+  for (const [fact, value] of Object.entries(facts))
+    if (run[fact] !== undefined && run[fact] !== value)
+      throw new InputError(`${output.name}/${name}`, `its ${fact} is "${String(run[fact])}", this run has "${value}"`);
   const shapes = new Map([...masters.tensors].map(([key, { shape }]) => [key, shape] as const));
   for (const { folder } of networks) {
     const own = [...shapes].filter(([key]) => key.startsWith(`${folder}.`));

@@ -4,6 +4,7 @@ import { mul } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Category } from "../vision/agnostic.ts";
 import { compositeGray, toFloat, type GrayImage, type RgbImage } from "../vision/image.ts";
+import type { Shape } from "../util/shape.ts";
 import type { EncodedPair } from "./batches.ts";
 
 /** A person, a garment, and where it is worn: all of one size. */
@@ -50,7 +51,14 @@ export async function encodePair(device: Device, encoders: PairEncoders, pair: T
     target: target.data,
     masked: masked.data,
     garment: garment.data,
+    region: regionOf(pair.mask, target.shape),
     promptEmbeds: prompt.data,
     promptShape: prompt.shape,
   };
+}
+
+/** The mask at the latents' size, [h, w, c]: the first pixel of what each covers, as a try-on has it. */
+function regionOf(mask: GrayImage, [h = 0, w = 0]: Shape): Float32Array {
+  const at = (x: number, y: number) => mask.data[Math.floor((y * mask.height) / h) * mask.width + Math.floor((x * mask.width) / w)]!; // prettier-ignore
+  return Float32Array.from({ length: h * w }, (_, i) => (at(i % w, Math.floor(i / w)) > 127 ? 1 : 0));
 }

@@ -7,6 +7,8 @@ import type { StepReport, Trainer } from "./trainer.ts";
 
 export interface LoopOptions {
   readonly seed: number;
+  /** What a run must have in common with the one that it goes on from. */
+  readonly facts?: Readonly<Record<string, string>>;
   /** Micro-batches of one optimiser step. */
   readonly gradientAccumulationSteps: number;
   readonly maxTrainSteps: number;
@@ -33,10 +35,14 @@ export interface TrainingRun {
 }
 
 /** Fills a run from a checkpoint of its output: a name, or "latest". @returns its name, undefined for none */
-export async function resume({ trainer, state, output }: TrainingRun, wanted: string): Promise<string | undefined> {
+export async function resume(
+  { trainer, state, output, options }: TrainingRun,
+  wanted: string,
+): Promise<string | undefined> {
   const name = await findCheckpoint(output, wanted);
   if (name === undefined) return undefined;
-  const run = (await restoreCheckpoint(output, name, state)) as RunState & { loss_scaler?: LossScalerState };
+  const { facts = {} } = options;
+  const run = (await restoreCheckpoint(output, name, state, facts)) as RunState & { loss_scaler?: LossScalerState };
   trainer.resumeAt(run.step);
   if (run.loss_scaler) trainer.scaler.restore(run.loss_scaler);
   return name;
@@ -54,7 +60,7 @@ export async function runTraining(run: TrainingRun): Promise<void> {
   const save = async () => {
     if (saved === trainer.step) return;
     saved = trainer.step;
-    const state = { step: trainer.step, seed: options.seed, loss_scaler: trainer.scaler.state };
+    const state = { step: trainer.step, seed: options.seed, ...options.facts, loss_scaler: trainer.scaler.state };
     const name = await saveCheckpoint(run.output, run.state, state, options.checkpointsTotalLimit);
     await run.onCheckpoint?.(name);
   };

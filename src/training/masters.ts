@@ -14,11 +14,20 @@ export interface TrainedNetwork {
 /** A parameter's name among those of all networks: `unet_vton.conv_in.weight`. */
 export const parameterName = (network: TrainedNetwork, key: string): string => `${network.folder}.${key}`;
 
-/** Which parameters move: all of them, those of every attention, or those of the self-attentions, where the garment joins. */
+/** Folder of a fusion strategy's own weights in a checkpoint. */
+export const FUSION_FOLDER = "fusion";
+
+const ofStrategy = (name: string) => name.startsWith(`${FUSION_FOLDER}.`);
+
+/**
+ * Which parameters move: all of them, those of every attention, those of the self-attentions, where the garment joins,
+ * or none of the networks'. A fusion strategy's own always do.
+ */
 export const SUBSETS = {
   full: () => true,
-  attention: (name: string) => /\.attn[12]\./.test(name),
-  fusion: (name: string) => /\.attn1\./.test(name),
+  attention: (name: string) => ofStrategy(name) || /\.attn[12]\./.test(name),
+  fusion: (name: string) => ofStrategy(name) || /\.attn1\./.test(name),
+  strategy: ofStrategy,
 } as const satisfies Record<string, (name: string) => boolean>;
 
 export type Subset = keyof typeof SUBSETS;

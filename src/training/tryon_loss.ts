@@ -1,5 +1,8 @@
-import { Concat, type Fusion } from "../models/unet/fusion.ts";
+import { concatenation } from "../models/fusion/strategies.ts";
+import type { FusionStrategy } from "../models/fusion/strategy.ts";
+import type { Fusion } from "../models/unet/fusion.ts";
 import type { UNet2DConditionModel } from "../models/unet/unet.ts";
+import type { Module } from "../nn/module.ts";
 import { cast, concat, mean, mseLoss, mul, sub } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -13,6 +16,10 @@ export interface TryOnBatch {
   readonly masked: Tensor;
   /** The garment's latents, the VAE's unscaled mode; zero where outfitting dropout left them out. */
   readonly garment: Tensor;
+  /** Where the garment may go: 1 inside, [n, h, w, 1]. For fusions that ask. */
+  readonly regions?: Tensor | undefined;
+  /** Πα of each of the timesteps. For fusions that ask. */
+  readonly alphas?: readonly number[] | undefined;
   /** The conditioning's tokens, [n, t, cross_attention_dim]. */
   readonly promptEmbeds: Tensor;
   /** One training timestep for each of the n. */
@@ -26,32 +33,44 @@ export interface TryOnNetworks {
   readonly tryOnUnet: UNet2DConditionModel;
 }
 
-/** Makes the strategy that fuses the garment's tokens into the try-on UNet. */
-export type FusionFactory = (garment: readonly Tensor[]) => Fusion & { dispose(): void };
+/** A strategy under training. */
+export interface TrainedFusion {
+  readonly strategy: FusionStrategy;
+  /** What the strategy's `module` made, undefined where it makes nothing. */
+  readonly module?: Module | undefined;
+  /** The VAE's `scaling_factor`. */
+  readonly latentScale?: number;
+}
 
-const concatenate: FusionFactory = (garment) => new Concat(garment);
+const PLAIN: TrainedFusion = { strategy: concatenation };
 
 export interface TryOnLossOptions {
   /** Default: OOTDiffusion's. */
-  readonly fusionOf?: FusionFactory | undefined;
+  readonly fusion?: TrainedFusion | undefined;
   /** Whether the layers of both UNets run again in the backward pass, which takes a third more time and far less memory. */
   readonly checkpointing?: boolean | undefined;
 }
 
 /** The noise that both UNets together see in a batch, [n, h, w, c] (arXiv 2403.01779, section 3). */
 export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, options: TryOnLossOptions = {}): Tensor {
-  const { fusionOf = concatenate, checkpointing = false } = options;
   const { garmentUnet, tryOnUnet } = networks;
+  const { fusion: { strategy, module, latentScale = 1 } = PLAIN, checkpointing = false } = options;
   const { dtype } = tryOnUnet;
+  const reads = strategy.reads ?? "tokens";
   const prompt = cast(batch.promptEmbeds, dtype);
-  const garmentTime = garmentUnet.encodeTime([0]).at(0);
-  const garmentText = garmentUnet.encodeText(prompt);
-  const tokens = garmentUnet.features(cast(batch.garment, dtype), garmentTime, garmentText, { checkpointing });
-  const fusion = fusionOf(tokens);
+  const latents = cast(batch.garment, dtype);
+  const tokensOf = () => {
+    const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompt)];
+    return garmentUnet.features(latents, time, text, { checkpointing });
+  };
+  const garments = reads === "nothing" ? [] : [{ latents, tokens: reads === "tokens" ? tokensOf() : [] }];
+  const fusion: Fusion = strategy.fuse({ unet: tryOnUnet, garments, module: module!, latentScale });
   if (checkpointing) fusion.prepare?.(tryOnUnet.transformerBlocks()); // layers that run again must find it done
-  prompt.device.adopt(fusion); // until the backward pass is over
+  prompt.device.adopt({ dispose: () => fusion.dispose?.() }); // until the backward pass is over
+  const { timesteps, alphas = [], regions } = batch;
+  fusion.before?.({ timesteps, alphas, regions: regions ? [regions] : [] });
   const input = cast(concat([batch.noisy, batch.masked], 3), dtype);
-  const time = tryOnUnet.encodeTime(batch.timesteps).perSample();
+  const time = tryOnUnet.encodeTime(timesteps).perSample();
   const predicted = tryOnUnet.forward(input, time, tryOnUnet.encodeText(prompt), { fusion, checkpointing });
   return cast(predicted, "f32");
 }

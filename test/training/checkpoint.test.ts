@@ -9,7 +9,7 @@ import { Tensor } from "../../src/tensor/tensor.ts";
 import { AdamW } from "../../src/training/adamw.ts";
 import { checkpoints, findCheckpoint, restoreCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
 import { EMAModel } from "../../src/training/ema.ts";
-import { initialize } from "../../src/training/init.ts";
+import { initialize } from "../../src/nn/init.ts";
 import { Masters, type TrainedNetwork } from "../../src/training/masters.ts";
 import { normal } from "../helpers.ts";
 

@@ -7,7 +7,7 @@ import { requestDevice } from "../../src/node/device.ts";
 import { TYPICAL_GPU } from "../../src/pipelines/memory.ts";
 import { valueAndGrad } from "../../src/tensor/tape.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
-import { initialize } from "../../src/training/init.ts";
+import { initialize } from "../../src/nn/init.ts";
 import { Masters } from "../../src/training/masters.ts";
 import { tryOnLoss, type TryOnBatch, type TryOnNetworks } from "../../src/training/tryon_loss.ts";
 import { count, type Shape } from "../../src/util/shape.ts";

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import type { Module } from "../nn/module.ts";
+import type { Module } from "./module.ts";
 import { uploadWeight } from "../tensor/upload.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { count } from "../util/shape.ts";
