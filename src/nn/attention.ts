@@ -37,9 +37,12 @@ export class Attention extends Module {
     this.heads = heads;
   }
 
-  /** `context` [n, t, context channels] → its keys and values, [n, t, c] each. */
-  keysValues(context: Tensor): KeyValues {
-    return { k: this.to_k.forward(context), v: this.to_v.forward(context) };
+  /** `context` [n, t, context channels] → its keys and values, [n, t, c] each; `more` after each batch's own. */
+  keysValues(context: Tensor, more?: KeyValues): KeyValues {
+    return {
+      k: this.to_k.forward(context, more ? { append: more.k } : {}),
+      v: this.to_v.forward(context, more ? { append: more.v } : {}),
+    };
   }
 
   /**
@@ -48,14 +51,11 @@ export class Attention extends Module {
    */
   forward(
     x: Tensor,
-    {
-      keysValues = this.keysValues(x),
-      more,
-      residual,
-    }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
+    { keysValues, more, residual }: { keysValues?: KeyValues; more?: KeyValues; residual?: Tensor } = {},
   ): Tensor {
-    const options = { heads: this.heads, ...(more && { more }) };
-    const read = scaledDotProductAttention(this.to_q.forward(x), keysValues.k, keysValues.v, options);
+    const { k, v } = keysValues ?? this.keysValues(x, more);
+    const options = { heads: this.heads, ...(keysValues && more && { more }) };
+    const read = scaledDotProductAttention(this.to_q.forward(x), k, v, options);
     return this.to_out[0].forward(read, residual ? { residual } : {});
   }
 }

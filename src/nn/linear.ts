@@ -1,5 +1,5 @@
 import type { Activation } from "../kernels/activation.ts";
-import { linear } from "../tensor/ops.ts";
+import { linear, linearAppend } from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Module, Parameter } from "./module.ts";
 
@@ -14,8 +14,13 @@ export class Linear extends Module {
     this.bias = bias ? new Parameter([outputs], "vector") : undefined;
   }
 
-  /** `x` [..., in] → activation(x · Wᵀ + b) + residual, [..., out]. */
-  forward(x: Tensor, options: { activation?: Activation; residual?: Tensor } = {}): Tensor {
-    return linear(x, this.weight.tensor, { ...(this.bias && { bias: this.bias.tensor }), ...options });
+  /**
+   * `x` [..., in] → activation(x · Wᵀ + b) + residual, [..., out]; or, of `x` [n, t, in], x · Wᵀ + b and behind each
+   * batch's tokens those of `append` [m, u, out]: [n, t + u, out].
+   */
+  forward(x: Tensor, options: { activation?: Activation; residual?: Tensor } | { append: Tensor } = {}): Tensor {
+    const bias = this.bias && { bias: this.bias.tensor };
+    if ("append" in options) return linearAppend(x, this.weight.tensor, options.append, bias);
+    return linear(x, this.weight.tensor, { ...bias, ...options });
   }
 }

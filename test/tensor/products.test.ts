@@ -110,6 +110,34 @@ describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain", "matr
     expect(worst(y, exact)).toBeLessThan((elem === "f32" ? 1e-6 : HALF_LIMIT) * magnitude(exact));
   });
 
+  test.for([
+    { n: 4, t: 5, m: 2, u: 3, inputs: 12, outputs: 8 },
+    { n: 2, t: 17, m: 1, u: 1, inputs: 72, outputs: 36 },
+    { n: 3, t: 1, m: 3, u: 70, inputs: 4, outputs: 4 },
+    { n: 2, t: 3, m: 1, u: 2, inputs: 5, outputs: 7 }, // rows that are padded: no part can be written in place
+  ])("a product and tokens behind each batch's, $n × $t and $m × $u", async ({ n, t, m, u, inputs, outputs }) => {
+    const [x, w] = [numbers(elem, 1, n * t * inputs), numbers(elem, 2, outputs * inputs)];
+    const [bias, behind] = [numbers("f32", 3, outputs), numbers(elem, 4, m * u * outputs)];
+    const own = linear(x, w, [n * t, outputs, inputs], { bias });
+    const exact = Array.from({ length: n }, (_, batch) => {
+      const shared = Math.floor((batch * m) / n);
+      return [
+        ...own.subarray(batch * t * outputs, (batch + 1) * t * outputs),
+        ...behind.subarray(shared * u * outputs, (shared + 1) * u * outputs),
+      ];
+    }).flat();
+    for (const pack of [false, true]) {
+      const y = await run(gpu, () => {
+        const weight = tensor(w, [outputs, inputs]);
+        const tokens = tensor(behind, [m, u, outputs]);
+        return ops.linearAppend(tensor(x, [n, t, inputs]), pack ? ops.packWeight(weight) : weight, tokens, {
+          bias: f32(bias),
+        });
+      });
+      expect(worst(y, exact)).toBeLessThan((elem === "f32" ? 1e-6 : HALF_LIMIT) * magnitude(exact));
+    }
+  });
+
   test("matmul of batches, both ways round, shared and not", async () => {
     for (const [b, m, k, n] of [
       [2, 5, 7, 9],

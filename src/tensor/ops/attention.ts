@@ -11,9 +11,9 @@ import { mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { concat } from "./concat.ts";
 import { matmul } from "./matmul.ts";
-import { repeat } from "./repeat.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
+import { spread } from "./spread.ts";
 
 export interface AttentionOptions {
   /** Heads that lie side by side in the channels. */
@@ -140,15 +140,4 @@ function joined(first: Tensor, second: Tensor | undefined, n: number): Tensor {
   if (!second) return first;
   const batches = first.shape[0] === 1 && second.shape[0] === 1 ? 1 : n;
   return concat([spread(first, batches), spread(second, batches)], 1);
-}
-
-/** Every batch as often as it takes to make n of them, copies side by side. */
-function spread(x: Tensor, n: number): Tensor {
-  const batches = x.shape[0]!;
-  if (batches === n) return x;
-  if (batches === 1) return repeat(x, n);
-  return concat(
-    Array.from({ length: batches }, (_, i) => repeat(slice(x, 0, i, i + 1), n / batches)),
-    0,
-  );
 }
