@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { inflateSync } from "node:zlib";
 import { InputError } from "../util/errors.ts";
-import type { GrayImage, RgbImage } from "../vision/image.ts";
-import { LABELS, PALETTE } from "../vision/labels.ts";
+import type { GrayImage } from "../vision/image.ts";
+import { checkLabelNumbers, labelsOfColours } from "../vision/labels.ts";
 import { readImage } from "./images.ts";
 
 /**
@@ -18,16 +18,8 @@ export async function readLabels(path: string): Promise<GrayImage> {
     throw new InputError(path, "is no label map: it has 16 bits a pixel, labels 8");
   const indexed = readIndices(file);
   const levels = indexed?.palette === false ? indexed.image : undefined;
-  const labels = levels ?? fromColours(image) ?? indexed?.image;
-  if (!labels) throw new InputError(path, `is no label map: its colours are not those of labels 0 to ${LABELS - 1}`);
-  const { width, data } = labels;
-  const wrong = data.findIndex((label) => label >= LABELS);
-  if (wrong >= 0)
-    throw new InputError(
-      path,
-      `is no label map: ${data[wrong]} at (${wrong % width}, ${Math.floor(wrong / width)}), labels are 0 to ${LABELS - 1}`,
-    );
-  return labels;
+  const labels = levels ?? labelsOfColours(image) ?? indexed?.image;
+  return checkLabelNumbers(path, labels);
 }
 
 /**
@@ -42,19 +34,6 @@ export async function readStoredLabels(path: string, count: number): Promise<Gra
   const wrong = labels.data.findIndex((label) => label >= count);
   if (wrong >= 0) throw new InputError(path, `is no label map: ${labels.data[wrong]}, labels are 0 to ${count - 1}`);
   return labels;
-}
-
-/** undefined when a colour is no label's. Greys below 19 are labels too: label maps saved as colour pictures. */
-function fromColours({ width, height, data: rgb }: RgbImage): GrayImage | undefined {
-  const known = new Map(PALETTE.map(([r, g, b], label) => [(r << 16) | (g << 8) | b, label]));
-  for (let label = 0; label < LABELS; label++) known.set(label * 0x010101, label);
-  const data = new Uint8Array(width * height);
-  for (let i = 0; i < data.length; i++) {
-    const label = known.get((rgb[3 * i]! << 16) | (rgb[3 * i + 1]! << 8) | rgb[3 * i + 2]!);
-    if (label === undefined) return undefined;
-    data[i] = label;
-  }
-  return { width, height, data };
 }
 
 /** Grey levels or palette indices of a PNG as they are stored, which image libraries turn into colours. */

@@ -44,6 +44,8 @@ export interface DenoiseInputs {
   readonly guidanceScale: number;
   readonly signal?: AbortSignal | undefined;
   readonly onStep?: ((done: number, total: number) => void) | undefined;
+  /** Gets the clean latents that each step expects in the end, [samples, h, w, c] f32, on loan until it is done. */
+  readonly onExpected?: ((clean: Tensor, done: number, total: number) => Promise<void>) | undefined;
   readonly trace?: Trace | undefined;
 }
 
@@ -55,7 +57,7 @@ export interface DenoiseInputs {
  * @returns the last latents, [samples, h, w, c] f32, the caller's to dispose of
  */
 export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
-  const { device, unet, scheduler, first = 0, signal, onStep, trace } = inputs;
+  const { device, unet, scheduler, first = 0, signal, onStep, onExpected, trace } = inputs;
   const bag = new Bag(device);
   try {
     const timesteps = scheduler.timesteps.slice(first);
@@ -71,6 +73,11 @@ export async function denoise(inputs: DenoiseInputs): Promise<Tensor> {
       await trace?.add(`noise_pred.${i}`, predicted);
       const what = `denoise, step ${i + 1} of ${timesteps.length} (timestep ${timestep})`;
       await assertFinite(next, what, unet, () => device.scope(network.predict));
+      if (onExpected) {
+        const clean = bag.run(() => expected(guide(predicted, inputs), latents, first + i, scheduler));
+        await onExpected(clean, i + 1, timesteps.length);
+        bag.drop(clean);
+      }
       bag.drop(latents);
       latents = next;
       await trace?.add(`latents.${i}`, latents);
@@ -169,6 +176,15 @@ function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Ten
   return weightedSum([
     [guidanceScale, slice(predicted, 0, 0, n)],
     [1 - guidanceScale, slice(predicted, 0, n, 2 * n)],
+  ]);
+}
+
+/** The clean sample that noise predicted at a step stands for: (x − √(1 − Πα) ε) / √Πα, of x as the network sees it. */
+function expected(noise: Tensor, latents: Tensor, index: number, scheduler: Scheduler): Tensor {
+  const signal = Math.sqrt(scheduler.alpha(scheduler.timesteps[index]!));
+  return weightedSum([
+    [1 / signal, scheduler.scaleModelInput(latents, index)],
+    [-Math.sqrt(1 - signal * signal) / signal, noise],
   ]);
 }
 

@@ -71,6 +71,11 @@ export interface TryOnInputs {
   readonly onStep?: (done: number, total: number) => void;
   /** Called as each phase begins (0 of 1), and after each step of `denoise`. */
   readonly onProgress?: (phase: Phase, done: number, total: number) => void;
+  /**
+   * Gets after each step what the first sample is expected to become, in a picture of a latent's size (an eighth of the
+   * output's with the published autoencoder). Made without the autoencoder, so its colours are near ones.
+   */
+  readonly onPreview?: (image: RgbImage, done: number, total: number) => void;
 }
 
 /** What a try-on gives. */

@@ -28,6 +28,7 @@ import { MaskGenerator, unitedMasks, type GeneratedMask } from "./mask.ts";
 import { fromPlanes, latentMask, latentRegion } from "./latents.ts";
 import { Phases } from "./phases.ts";
 import { preparePictures, type Pictures } from "./pictures.ts";
+import { previewer } from "./preview.ts";
 import { resolveInputs, type TryOnSettings } from "./settings.ts";
 import { Turns } from "./turns.ts";
 
@@ -166,7 +167,9 @@ export class Runner {
     const network = { device, dtype, unet, text, fusion, regions: this.#regions(bag, pictures), extra: masked };
     const guidanceBatch = this.#guidanceBatch(inputs, { width, height, samples, guided });
     const guidance = { guided, guidanceScale, guidanceBatch };
-    const run = { scheduler, latents, drawNoise, repaint, ...guidance, signal, onStep, trace };
+    const onExpected =
+      inputs.onPreview && (await previewer(original, factor, pictures.person, scale, inputs.onPreview));
+    const run = { scheduler, latents, drawNoise, repaint, ...guidance, signal, onStep, onExpected, trace };
     const work = async () => {
       await this.#components.residency.only(unet, ...(module ? [module] : []));
       return denoise({ ...network, ...run });

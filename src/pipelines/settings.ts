@@ -72,7 +72,7 @@ function checkOptions(inputs: TryOnInputs): void {
   for (const part of Object.keys(inputs.protect ?? {})) checkChoice("protect", part, PARTS);
   for (const name of ["pasteBack", "trimGarment", "repaint"] as const)
     expect(name, inputs[name], (value) => typeof value === "boolean", "true or false");
-  for (const name of ["onStep", "onProgress"] as const)
+  for (const name of ["onStep", "onProgress", "onPreview"] as const)
     expect(name, inputs[name], (value) => typeof value === "function", "a function");
   expect("maskGrow", inputs.maskGrow, (value) => Number.isFinite(value) && Number(value) >= 0, "a number from 0 on");
   const isBatch = (value: unknown) => value === "auto" || value === 1 || value === 2;

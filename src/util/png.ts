@@ -19,7 +19,7 @@ const AFTER_HEADER = 8 + 25; // signature and the IHDR chunk, which always comes
  * @param text by keyword: 1 to 79 Latin-1 characters without spaces at the ends or side by side
  * @throws InputError for another keyword, or a text with a NUL
  */
-export function withText(png: Uint8Array, text: Readonly<Record<string, string>>): Uint8Array {
+export function withText(png: Uint8Array, text: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
   const chunks = Object.entries(text).map(([keyword, value]) => textChunk(keyword, value));
   return join([png.subarray(0, AFTER_HEADER), ...chunks, png.subarray(AFTER_HEADER)]);
 }

@@ -84,3 +84,17 @@ export function toGray({ width, height, data: rgb }: RgbImage): GrayImage {
     data[i] = (rgb[3 * i]! * 19595 + rgb[3 * i + 1]! * 38470 + rgb[3 * i + 2]! * 7471 + 0x8000) >> 16;
   return { width, height, data };
 }
+
+/** Four bytes a pixel, opaque: as a canvas takes pictures. */
+export function toRgba(image: RgbImage | GrayImage): Uint8ClampedArray<ArrayBuffer> {
+  const channels = channelsOf(image);
+  const [green, blue] = channels === 1 ? [0, 0] : [1, 2];
+  const rgba = new Uint8ClampedArray(image.width * image.height * 4);
+  for (let from = 0, to = 0; to < rgba.length; from += channels, to += 4) {
+    rgba[to] = image.data[from]!;
+    rgba[to + 1] = image.data[from + green]!;
+    rgba[to + 2] = image.data[from + blue]!;
+    rgba[to + 3] = 255;
+  }
+  return rgba;
+}

@@ -1,3 +1,4 @@
+import { InputError } from "../util/errors.ts";
 import type { GrayImage, RgbImage } from "./image.ts";
 
 /** What a pixel of a label map may be (ATR's classes, and the neck). Left and right are the person's own. */
@@ -53,4 +54,30 @@ export function maskOf({ width, height, data }: GrayImage, labels: readonly numb
   const mask = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i++) mask[i] = wanted[data[i]!]!;
   return { width, height, data: mask };
+}
+
+/**
+ * The labels that a picture's colours stand for; undefined when one is no label's. Greys below 19 are labels too: label
+ * maps saved as colour pictures.
+ */
+export function labelsOfColours({ width, height, data: rgb }: RgbImage): GrayImage | undefined {
+  const known = new Map(PALETTE.map(([r, g, b], label) => [(r << 16) | (g << 8) | b, label]));
+  for (let label = 0; label < LABELS; label++) known.set(label * 0x010101, label);
+  const data = new Uint8Array(width * height);
+  for (let i = 0; i < data.length; i++) {
+    const label = known.get((rgb[3 * i]! << 16) | (rgb[3 * i + 1]! << 8) | rgb[3 * i + 2]!);
+    if (label === undefined) return undefined;
+    data[i] = label;
+  }
+  return { width, height, data };
+}
+
+/** The label map of a file, if it is one. @throws InputError in one line that names the file */
+export function checkLabelNumbers(name: string, labels: GrayImage | undefined): GrayImage {
+  if (!labels) throw new InputError(name, `is no label map: its colours are not those of labels 0 to ${LABELS - 1}`);
+  const { width, data } = labels;
+  const wrong = data.findIndex((label) => label >= LABELS);
+  if (wrong < 0) return labels;
+  const place = `(${wrong % width}, ${Math.floor(wrong / width)})`;
+  throw new InputError(name, `is no label map: ${data[wrong]} at ${place}, labels are 0 to ${LABELS - 1}`);
 }
