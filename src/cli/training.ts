@@ -96,7 +96,11 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
   const output = outputFolder(options.output_dir);
   const ema = options.use_ema ? new EMAModel(device, tensors, { decay: options.ema_decay }) : undefined;
   const maxTrainSteps = totalSteps(options, parts.pairs);
-  const trainer = new Trainer(masters, { ...trainerOptions(options), dtype: parts.dtype, maxTrainSteps }, ema);
+  const trainer = new Trainer(
+    masters,
+    { ...trainerOptions(options), dtype: parts.dtype, maxTrainSteps, networks },
+    ema,
+  );
   const log = await openLog(output, options);
   let last: StepReport | undefined;
   const run: TrainingRun = {
@@ -131,6 +135,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     await runTraining(run);
     return last;
   } finally {
+    if (trainer.skippedSteps > 0) say(`toile: ${trainer.skippedSteps} steps were not taken`);
     trainer.dispose();
     ema?.dispose();
   }

@@ -133,7 +133,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export const reasonOf = (error: NodeJS.ErrnoException): string => REASONS[String(error.code)] ?? error.message;
 
 /** A system error as one line; other errors stay what they are. */
-function explain(path: string, error: unknown): unknown {
+export function explain(path: string, error: unknown): unknown {
   if (!(error instanceof Error) || !("code" in error)) return error;
   return new InputError(path, reasonOf(error as NodeJS.ErrnoException), { cause: error });
 }

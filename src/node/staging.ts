@@ -1,18 +1,21 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { FileContent, OutputFolder, StagedFolder } from "../util/host.ts";
-import { directory, syncFolder, writeFileAtomic } from "./files.ts";
+import { directory, explain, syncFolder, writeFileAtomic } from "./files.ts";
 
 const STAGED = ".tmp";
+
+const makeFolder = (path: string) =>
+  mkdir(path, { recursive: true }).catch((error: unknown) => Promise.reject(explain(path, error)));
 
 /** A folder that training writes into: whole folders appear in it at once, or not at all. */
 export function outputFolder(path: string): OutputFolder {
   return {
     ...directory(path),
     list: async () => {
-      await mkdir(path, { recursive: true });
+      await makeFolder(path);
       const entries = await readdir(path, { withFileTypes: true });
       return entries.filter((entry) => entry.isDirectory() && !entry.name.endsWith(STAGED)).map(({ name }) => name);
     },
@@ -24,16 +27,12 @@ export function outputFolder(path: string): OutputFolder {
     },
     remove: async (name) => rm(join(path, name), { recursive: true, force: true }),
     append: async (name, content) => {
-      await mkdir(dirname(join(path, name)), { recursive: true });
-      const handle = await open(join(path, name), "a");
-      try {
-        await handle.appendFile(content);
-      } finally {
-        await handle.close();
-      }
+      const full = join(path, name);
+      await makeFolder(dirname(full));
+      await appendFile(full, content).catch((error: unknown) => Promise.reject(explain(full, error)));
     },
     write: async (name, content) => {
-      await mkdir(dirname(join(path, name)), { recursive: true });
+      await makeFolder(dirname(join(path, name)));
       await writeFileAtomic(join(path, name), content);
     },
   };
@@ -43,12 +42,12 @@ export function outputFolder(path: string): OutputFolder {
 async function stage(final: string): Promise<StagedFolder> {
   const temporary = `${final}${STAGED}`;
   await rm(temporary, { recursive: true, force: true }); // what an interrupted run left
-  await mkdir(temporary, { recursive: true });
+  await makeFolder(temporary);
   return {
     write: async (name, content) => {
       const path = join(temporary, name);
       const hash = createHash("sha256");
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await writeFileAtomic(path, hashed(content, hash));
       return hash.digest("hex");
     },

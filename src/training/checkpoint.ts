@@ -58,9 +58,19 @@ export async function saveCheckpoint(
     await staged.discard().catch(() => undefined); // what made it fail matters more
     throw error;
   }
-  const all = await checkpoints(output);
-  for (const old of all.slice(0, Math.max(0, all.length - limit))) await output.remove(old.name);
+  await prune(output, limit);
   return name;
+}
+
+/** Removes the oldest checkpoints beyond `limit`. Folders of that name that no training wrote are not ours to remove. */
+async function prune(output: OutputFolder, limit: number): Promise<void> {
+  if (limit === Infinity) return;
+  const ours: string[] = [];
+  for (const { name } of await checkpoints(output)) {
+    const manifest = `${name}/${MANIFEST}`;
+    if ((await output.has(manifest)) && hashesIn(await output.text(manifest))) ours.push(name);
+  }
+  for (const old of ours.slice(0, Math.max(0, ours.length - limit))) await output.remove(old);
 }
 
 async function writeNetwork(
@@ -121,7 +131,8 @@ export async function findCheckpoint(output: OutputFolder, wanted: string): Prom
 
 async function damageOf(output: OutputFolder, name: string): Promise<string | undefined> {
   if (!(await output.has(`${name}/${MANIFEST}`))) return `${MANIFEST} is missing: no finished checkpoint`;
-  const { sha256 } = JSON.parse(await output.text(`${name}/${MANIFEST}`)) as { sha256: Record<string, string> };
+  const sha256 = hashesIn(await output.text(`${name}/${MANIFEST}`));
+  if (!sha256) return `${MANIFEST} is not one of a training`;
   for (const [path, hash] of Object.entries(sha256)) {
     if (!(await output.has(`${name}/${path}`))) return `${path} is missing`;
     if ((await output.digest(`${name}/${path}`)) !== hash) return `${path} is not what its manifest says`;
@@ -129,11 +140,20 @@ async function damageOf(output: OutputFolder, name: string): Promise<string | un
   return undefined;
 }
 
+function hashesIn(manifest: string): Readonly<Record<string, string>> | undefined {
+  try {
+    const { sha256 } = JSON.parse(manifest) as { sha256?: Record<string, string> };
+    return typeof sha256 === "object" ? sha256 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Fills masters, networks, optimiser and averages from a checkpoint. Parameters that are not trained stay as they are.
  * @param facts what the run must have been
  * @returns the run's numbers
- * @throws WeightsError, InputError for a checkpoint of other networks
+ * @throws WeightsError, InputError for a checkpoint of other networks, before anything is filled
  */
 export async function restoreCheckpoint(
   output: OutputFolder,
@@ -141,6 +161,7 @@ export async function restoreCheckpoint(
   { networks, masters, optimizer, ema }: TrainingState,
   facts: Readonly<Record<string, string>> = {},
 ): Promise<RunState> {
+  await checkNetworks(output, name, { networks, masters, ema });
   const run = JSON.parse(await output.text(`${name}/${STATE}`)) as RunState & { ema_optimization_step?: number };
   for (const [fact, value] of Object.entries(facts))
     if (run[fact] !== undefined && run[fact] !== value)
@@ -162,6 +183,30 @@ export async function restoreCheckpoint(
   return run;
 }
 
+/** Throws unless a checkpoint holds these networks, and every trained parameter in its shape. */
+async function checkNetworks(
+  output: OutputFolder,
+  name: string,
+  { networks, masters, ema }: Pick<TrainingState, "networks" | "masters" | "ema">,
+): Promise<void> {
+  for (const { folder } of networks)
+    for (const [kept, why] of [
+      [folder, "it is of another training"],
+      ...(ema ? [[`${folder}_ema`, "it was trained without moving averages"]] : []),
+    ] as const) {
+      const path = `${name}/${kept}/${WEIGHTS}`;
+      if (!(await output.has(path)))
+        throw new InputError(`${output.name}/${name}`, `there is no ${kept} in it: ${why}`);
+      const source = await openSafetensors(await output.open(path));
+      try {
+        for (const [key, { shape }] of masters.tensors)
+          if (key.startsWith(`${folder}.`)) checkFloats(source, key.slice(folder.length + 1), shape);
+      } finally {
+        await source.close();
+      }
+    }
+}
+
 /** Reads float32 tensors one by one. */
 async function readTensors(
   output: OutputFolder,
@@ -178,6 +223,11 @@ async function readTensors(
 }
 
 async function readFloats(source: TensorSource, key: string, shape: Shape): Promise<Float32Array> {
+  checkFloats(source, key, shape);
+  return new Float32Array((await source.read(key)).buffer);
+}
+
+function checkFloats(source: TensorSource, key: string, shape: Shape): void {
   const found = source.tensors.get(key);
   if (!found) throw new WeightsError("train", `${key} is missing in ${source.name}`);
   if (found.dtype !== "F32" || !sameShape(found.shape, shape))
@@ -185,7 +235,6 @@ async function readFloats(source: TensorSource, key: string, shape: Shape): Prom
       "train",
       `${key} is ${found.dtype} ${show(found.shape)} in ${source.name}, F32 ${show(shape)} is needed`,
     );
-  return new Float32Array((await source.read(key)).buffer);
 }
 
 async function restoreOptimizer(

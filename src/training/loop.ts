@@ -1,4 +1,5 @@
 import type { Tensor } from "../tensor/tensor.ts";
+import { FormatError, InputError, NonFiniteError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { findCheckpoint, restoreCheckpoint, saveCheckpoint, type RunState, type TrainingState } from "./checkpoint.ts";
 import { epochOrder } from "./data/dataset.ts";
@@ -51,11 +52,11 @@ export async function resume(
 /**
  * Trains up to `maxTrainSteps`, from where the trainer stands. What a step sees depends on the seed and the step
  * alone, so that a run in several stretches gives the same bits as one. An abort is obeyed between steps, after a
- * checkpoint.
+ * checkpoint. So does a pair that cannot be read, or a loss that is no number ten times in a row, end the run.
  */
 export async function runTraining(run: TrainingRun): Promise<void> {
-  const { trainer, options, prepare, onStep, validate } = run;
-  const { gradientAccumulationSteps: parts, maxTrainSteps, checkpointingSteps, validationSteps, signal } = options;
+  const { trainer, options, onStep, validate } = run;
+  const { maxTrainSteps, checkpointingSteps, validationSteps, signal } = options;
   let saved = trainer.step;
   const save = async () => {
     if (saved === trainer.step) return;
@@ -69,13 +70,25 @@ export async function runTraining(run: TrainingRun): Promise<void> {
       await save();
       signal.throwIfAborted();
     }
-    const losses: (() => Tensor)[] = [];
-    for (let part = 0; part < parts; part++) losses.push(await prepare(trainer.step * parts + part));
-    await onStep?.(await trainer.train(losses));
+    await onStep?.(await stepOf(run).catch((error: unknown) => saveFirst(error, save)));
     if (trainer.step % checkpointingSteps === 0) await save();
     if (validationSteps !== undefined && trainer.step % validationSteps === 0) await validate?.(trainer.step);
   }
   await save();
+}
+
+async function stepOf({ trainer, options, prepare }: TrainingRun): Promise<StepReport> {
+  const { gradientAccumulationSteps: parts } = options;
+  const losses: (() => Tensor)[] = [];
+  for (let part = 0; part < parts; part++) losses.push(await prepare(trainer.step * parts + part));
+  return trainer.train(losses);
+}
+
+/** What was trained is kept where bad input or bad numbers end a run: neither has touched it. */
+async function saveFirst(error: unknown, save: () => Promise<void>): Promise<never> {
+  const isHarmless = [InputError, FormatError, NonFiniteError].some((kind) => error instanceof kind);
+  if (isHarmless) await save().catch(() => undefined); // what ended the run matters more
+  throw error;
 }
 
 /** Which examples a micro-batch holds: every epoch goes through all of them in an order of its own. */

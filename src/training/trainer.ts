@@ -1,12 +1,13 @@
 import { add, mul } from "../tensor/ops.ts";
 import { valueAndGrad } from "../tensor/tape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { ToileError } from "../util/errors.ts";
+import { NonFiniteError } from "../util/errors.ts";
 import { AdamW, type AdamWOptions } from "./adamw.ts";
+import { nonFiniteLayer } from "./diagnose.ts";
 import type { EMAModel } from "./ema.ts";
 import { LossScaler } from "./loss_scaler.ts";
 import { lrFactor, type LRSchedulerName } from "./lr_scheduler.ts";
-import type { Masters } from "./masters.ts";
+import type { Masters, TrainedNetwork } from "./masters.ts";
 import { norms } from "./norms.ts";
 
 export interface TrainerOptions extends AdamWOptions {
@@ -18,6 +19,8 @@ export interface TrainerOptions extends AdamWOptions {
   readonly maxGradNorm?: number;
   /** Storage type of the networks. */
   readonly dtype?: "f32" | "f16";
+  /** The networks, so that an error can name the layer at which numbers went wrong. */
+  readonly networks?: readonly TrainedNetwork[];
 }
 
 /** What one optimiser step did. */
@@ -48,6 +51,7 @@ export class Trainer {
   readonly #ema: EMAModel | undefined;
   #step = 0;
   #badSteps = 0;
+  #skippedSteps = 0;
 
   constructor(masters: Masters, options: TrainerOptions, ema?: EMAModel) {
     this.#masters = masters;
@@ -62,6 +66,11 @@ export class Trainer {
     return this.#step;
   }
 
+  /** Steps of this trainer that were not taken. */
+  get skippedSteps(): number {
+    return this.#skippedSteps;
+  }
+
   /** Goes on after `step` steps of an earlier run. */
   resumeAt(step: number): void {
     this.#step = step;
@@ -70,7 +79,8 @@ export class Trainer {
   /**
    * One optimiser step on the mean of the losses.
    * @param losses each records one micro-batch's forward pass and returns its loss, one f32 number
-   * @throws ToileError after ten steps in a row whose gradients were not finite
+   * @throws NonFiniteError after ten steps in a row whose loss or gradients were not finite, naming the layer at which
+   * the last one went wrong; weights and optimiser are those before the ten
    */
   async train(losses: readonly (() => Tensor)[]): Promise<StepReport> {
     const { maxGradNorm } = this.#options;
@@ -81,12 +91,12 @@ export class Trainer {
       const unscale = 1 / (this.scaler.scale * losses.length);
       const each = await norms(device, [...gradients.values()]);
       const gradNorm = Math.hypot(...each) * unscale;
-      const bad = each.findIndex((norm) => !Number.isFinite(norm));
-      const finite = Number.isFinite(loss) && bad < 0;
+      const bad = [...gradients.keys()].filter((_, i) => !Number.isFinite(each[i]));
+      const finite = Number.isFinite(loss) && bad.length === 0;
       this.#step++;
       const report = { step: this.#step, loss, gradNorm, lr, lossScale: this.scaler.scale };
       this.scaler.update(finite);
-      if (!finite) return { ...report, skipped: this.#bad(loss, [...gradients.keys()][bad]) };
+      if (!finite) return { ...report, skipped: await this.#skip(loss, bad, losses) };
       this.#badSteps = 0;
       // as torch.nn.utils.clip_grad_norm_
       const clip = maxGradNorm === undefined ? 1 : Math.min(1, maxGradNorm / (gradNorm + 1e-6));
@@ -136,10 +146,13 @@ export class Trainer {
     before?.dispose();
   }
 
-  #bad(loss: number, name: string | undefined): string {
-    const where = name === undefined ? `the loss is ${loss}` : `the gradient of ${name} is not finite`;
-    if (++this.#badSteps >= BAD_STEPS)
-      throw new ToileError("train", `${BAD_STEPS} steps in a row went wrong, the last one because ${where}`);
-    return where;
+  async #skip(loss: number, gradients: readonly string[], losses: readonly (() => Tensor)[]): Promise<string> {
+    const where = Number.isFinite(loss) ? `the gradient of ${gradients[0]} is not finite` : `the loss is ${loss}`;
+    this.#skippedSteps++;
+    if (++this.#badSteps < BAD_STEPS) return where;
+    const { networks } = this.#options;
+    const layer = networks && (await nonFiniteLayer(this.#masters.device, networks, losses, gradients));
+    const what = `${BAD_STEPS} steps in a row could not be taken, the last one because ${where}`;
+    throw new NonFiniteError("train", layer === undefined ? what : `${what}; ${layer}`);
   }
 }

@@ -130,7 +130,7 @@ test("toile train-vae: the loss falls, and what comes back of held-out pictures 
   const mean = (part: readonly number[]) => part.reduce((a, b) => a + b) / part.length;
   expect(mean(each.slice(-10))).toBeLessThan(0.7 * mean(each.slice(0, 10)));
   const measured = JSON.parse(readFileSync(join(out, "logs/validation.jsonl"), "utf8")) as Record<string, number>;
-  expect(Object.keys(measured)).toEqual(["step", "psnr", "red", "green", "blue"]);
+  expect(Object.keys(measured)).toEqual(["step", "psnr", "red", "green", "blue", "latent_rms"]);
   expect(measured["psnr"]).toBeGreaterThan(5);
   expect(readdirSync(join(out, "checkpoint-40")).sort()).toEqual([
     "manifest.json",
