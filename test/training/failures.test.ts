@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
+import type * as promises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -11,7 +11,7 @@ import { outputFolder } from "../../src/node/staging.ts";
 import { mean, mseLoss, mul, sub } from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { EMAModel } from "../../src/training/ema.ts";
-import { initialize } from "../../src/training/init.ts";
+import { initialize } from "../../src/nn/init.ts";
 import { resume, runTraining, type TrainingRun } from "../../src/training/loop.ts";
 import { Masters } from "../../src/training/masters.ts";
 import { Trainer, type StepReport } from "../../src/training/trainer.ts";
@@ -22,7 +22,7 @@ import { normal } from "../helpers.ts";
 const disk = vi.hoisted(() => ({ left: Infinity }));
 
 vi.mock("node:fs/promises", async (original) => {
-  const real = await original<typeof import("node:fs/promises")>();
+  const real = await original<typeof promises>();
   const take = (bytes: number) => {
     disk.left -= bytes;
     if (disk.left < 0) throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
@@ -36,7 +36,7 @@ vi.mock("node:fs/promises", async (original) => {
         take(length);
         return write(data, at, length);
       };
-      return Object.assign(handle, { write: checked as unknown as FileHandle["write"] });
+      return Object.assign(handle, { write: checked as unknown as promises.FileHandle["write"] });
     },
     appendFile: async (...args: Parameters<typeof real.appendFile>) => {
       take((args[1] as string).length);
