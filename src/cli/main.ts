@@ -136,6 +136,8 @@ function addTryOn(toile: Command): void {
     .option("--checkpoints <dir>", "folder with ootd/ and clip-vit-large-patch14/ (default: the small one shipped)")
     .option("--unets <dir>", "a checkpoint-N of `toile train`: its UNets instead of those of --checkpoints")
     .option("--ema", "of --unets: the moving averages")
+    .option("--fusion <name|file>", "how the garment enters: a name, or a file that exports a strategy", "concat")
+    .option("--more-garment <category:file>", "a further garment, worn at once; as often as you like", collect, [])
     .option("--width <pixels>", "width of the result, a multiple of 8", "768")
     .option("--height <pixels>", "height of the result, a multiple of 8", "1024")
     .option("--steps <n>", "denoising steps", "20")

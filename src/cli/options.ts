@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Protection } from "../vision/agnostic.ts";
+import type { Category, Protection } from "../vision/agnostic.ts";
 import { SMALLEST } from "../pipelines/settings.ts";
 import { SCHEDULER_NAMES, type SchedulerName } from "../schedulers/names.ts";
 import { UsageError } from "./errors.ts";
@@ -74,6 +74,15 @@ export const protectionOf = ({ maskProtect, maskExpose }: MaskOptions): Protecti
     ...maskExpose.map((part) => [part, false] as const),
   ]);
 
+/** `category:file`. */
+const worn = z
+  .string()
+  .regex(/^(upperbody|lowerbody|dress):./, "is not category:file, such as lowerbody:skirt.png")
+  .transform((text) => {
+    const at = text.indexOf(":");
+    return { category: text.slice(0, at) as Category, file: text.slice(at + 1) };
+  });
+
 export const SCHEDULERS = Object.keys(SCHEDULER_NAMES) as [SchedulerName, ...SchedulerName[]];
 
 /** The options of `toile try-on`, from strings to what they mean. */
@@ -81,6 +90,8 @@ const TryOnOptions = z
   .object({
     person: file,
     garment: file,
+    moreGarment: z.array(worn).default([]),
+    fusion: file,
     mask: file.optional(),
     maskCombine: oneOf(["replace", "add", "subtract"]),
     ...maskOptions,
@@ -106,7 +117,9 @@ const TryOnOptions = z
     json: z.boolean().default(false),
   })
   .superRefine(refuseContradictions)
-  .superRefine(({ mask, maskCombine, unets, ema }, context) => {
+  .superRefine(({ mask, maskCombine, unets, ema, model, moreGarment }, context) => {
+    if (model === "hd" && moreGarment.some(({ category }) => category !== "upperbody"))
+      context.addIssue({ code: "custom", path: ["moreGarment"], message: "needs --model dc: the hd model knows tops" });
     if (ema && unets === undefined)
       context.addIssue({ code: "custom", path: ["ema"], message: "needs --unets: a training keeps the averages" });
     if (mask === undefined && maskCombine !== "replace")

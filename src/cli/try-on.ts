@@ -6,7 +6,7 @@ import { encodePng, readImage, readMask } from "../node/images.ts";
 import { checkOnnx } from "../node/onnx.ts";
 import { checkMaskNetworks } from "../pipelines/mask.ts";
 import { Trace } from "../pipelines/trace.ts";
-import type { TryOnInputs, TryOnResult } from "../pipelines/inputs.ts";
+import type { TryOnInputs, TryOnResult, WornGarment } from "../pipelines/inputs.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
 import type { RgbImage } from "../vision/image.ts";
@@ -14,6 +14,7 @@ import { DEBUG_FILES, debugFiles } from "./debug.ts";
 import { checkpointFolder, checkSteps, trainedUnets } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
+import { openFusion } from "./fusion.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { parseTryOn, protectionOf, type TryOnOptions } from "./options.ts";
 import { checkFile, checkFolder, isInside, refuseCollision, roundAll, writeAll } from "./output.ts";
@@ -62,7 +63,7 @@ async function dress(
   const folder = await checkpointFolder(options.checkpoints);
   await checkSteps(directory(folder), options);
   if (!inputs.mask || options.maskCombine !== "replace") {
-    await checkMaskNetworks(directory(folder), options.category);
+    for (const { category } of [options, ...options.moreGarment]) await checkMaskNetworks(directory(folder), category);
     await checkOnnx();
   }
   const { result, trace, adapter, load } = await compute(options, inputs, folder, interrupt.signal, progress);
@@ -77,7 +78,7 @@ async function dress(
   return EXIT.ok;
 }
 
-type Pictures = Pick<TryOnInputs, "person" | "garment" | "mask" | "noise">;
+type Pictures = Pick<TryOnInputs, "person" | "garment" | "moreGarments" | "fusion" | "mask" | "noise">;
 
 interface Computed {
   readonly result: TryOnResult;
@@ -120,11 +121,14 @@ async function compute(
 
 async function readInputs(options: TryOnOptions): Promise<Pictures> {
   const [person, garment] = [await readImage(options.person), await readImage(options.garment)];
+  const moreGarments: WornGarment[] = [];
+  for (const { category, file } of options.moreGarment) moreGarments.push({ category, garment: await readImage(file) });
   const mask = options.mask === undefined ? undefined : await readMask(options.mask);
   if (mask && !mask.data.some((value) => value >= 127))
     throw new InputError(options.mask!, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise);
-  return { person, garment, ...(mask && { mask }), ...(noise && { noise }) };
+  const fusion = await openFusion(options.fusion);
+  return { person, garment, moreGarments, fusion, ...(mask && { mask }), ...(noise && { noise }) };
 }
 
 /** The pipeline checks the shape: it depends on the checkpoint's VAE. */
@@ -155,10 +159,12 @@ function names({ model, samples, pasteBack }: TryOnOptions) {
 
 /** A run of minutes must not fail at its end for want of a place to write to. Makes nothing yet. */
 async function checkPlaces(options: TryOnOptions): Promise<void> {
-  const { out, debug, trace, person, garment, mask, noise } = options;
+  const { out, debug, trace, person, garment, moreGarment, mask, noise } = options;
   const own = Object.values(names(options)).flat();
   if (trace !== undefined) {
-    const inputs = [person, garment, mask, noise].filter((path) => path !== undefined);
+    const inputs = [person, garment, ...moreGarment.map((more) => more.file), mask, noise].filter(
+      (path) => path !== undefined,
+    );
     const shown = debug === undefined ? [] : DEBUG_FILES.map((name) => join(debug, name));
     refuseCollision("--trace", trace, [...own.map((name) => join(out, name)), ...shown, ...inputs]);
   }
@@ -218,10 +224,12 @@ function parameters(
   { seed, width, height, steps, guidanceScale, dtype }: TryOnResult,
   sample: number,
 ): Record<string, string> {
-  const { model, category, scheduler, repaint, samples } = options;
+  const { model, category, fusion, scheduler, repaint, samples, moreGarment } = options;
   const settings = {
     model,
     category,
+    ...(fusion !== "concat" && { fusion: basename(fusion) }),
+    ...(moreGarment.length > 0 && { with: moreGarment.map((more) => `${more.category}:${basename(more.file)}`) }),
     steps,
     scheduler,
     scale: guidanceScale,
