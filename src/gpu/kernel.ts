@@ -6,8 +6,11 @@ export type Access = "read" | "read_write";
 
 /** A range of a GPU buffer, in bytes. */
 export interface View {
+  /** The buffer, which others may share. */
   readonly buffer: GpuBuffer;
+  /** Where it begins. */
   readonly offset: number;
+  /** How long it is. */
   readonly bytes: number;
 }
 
@@ -17,10 +20,15 @@ export interface View {
  * storage bindings, numbered from 1 on.
  */
 export interface Kernel<P extends string = string, B extends string = string> {
+  /** What errors and profiles call it. */
   readonly name: string;
+  /** WGSL, in the order in which it is joined. */
   readonly files: readonly { readonly name: string; readonly text: string }[];
+  /** Defaults of the constants between `//!spec` and `//!end`. */
   readonly spec: Spec;
+  /** Members of `struct Params` after `groups`, in order. */
   readonly params: Readonly<Record<P, ParamType>>;
+  /** Storage bindings, in order from 1 on. */
   readonly bind: Readonly<Record<B, Access>>;
 }
 
@@ -28,17 +36,27 @@ type Widen<T> = T extends number ? number : T extends boolean ? boolean : string
 
 /** One dispatch: every parameter and binding of the kernel, and how many workgroups (any number: it is folded into two dimensions). */
 export interface Dispatch<P extends string, B extends string> {
+  /** Constants that are not the kernel's defaults. Each set of values is a pipeline of its own. */
   readonly spec?: Readonly<Record<string, SpecValue>>;
+  /** Numbers of this dispatch. */
   readonly params: Readonly<Record<P, number>>;
+  /** Memory that it reads and writes: `tensor.view`, or `device.nothing`. */
   readonly bind: Readonly<Record<B, View>>;
+  /** Workgroups, 1 or more. */
   readonly groups: number;
 }
 
+/** What `defineKernel` is told. */
 export interface KernelDeclaration<P extends string, B extends string, S extends Record<string, SpecValue>> {
+  /** What errors and profiles call it. */
   readonly name: string;
+  /** WGSL by file name, the kernel's own file last. */
   readonly files: Readonly<Record<string, string>>;
+  /** Defaults of the constants between `//!spec` and `//!end`: numbers, booleans, and types as text ("f16"). */
   readonly spec: { readonly [K in keyof S]: Widen<S[K]> };
+  /** Members of `struct Params` after `groups`, in order. */
   readonly params: Readonly<Record<P, ParamType>>;
+  /** Storage bindings, in order from 1 on. */
   readonly bind: Readonly<Record<B, Access>>;
 }
 

@@ -4,9 +4,13 @@ import { Tensor } from "../tensor/tensor.ts";
 import { DTypeError, ShapeError } from "../util/errors.ts";
 import { sameShape, show } from "../util/shape.ts";
 
+/** torch.optim.AdamW's, with its defaults. */
 export interface AdamWOptions {
+  /** How much of the mean and of the squares each step keeps. Default 0.9 and 0.999. */
   readonly betas?: readonly [number, number];
+  /** Added to the root of the squares. Default 1e-8. */
   readonly eps?: number;
+  /** Share of a parameter, times lr, that each step takes off. Default 0.01. */
   readonly weightDecay?: number;
 }
 
@@ -90,6 +94,7 @@ export class AdamW {
     return this.#slots;
   }
 
+  /** Frees what it keeps; the parameters are the caller's. */
   dispose(): void {
     for (const { mean, square } of this.#slots.values()) for (const tensor of [mean, square]) tensor.dispose();
     this.#slots.clear();

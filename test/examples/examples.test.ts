@@ -8,6 +8,8 @@ const examples = readdirSync(join(root, "examples")).filter((name) => name.endsW
 
 /** What an example's output must hold. */
 const SAYS: Readonly<Record<string, RegExp>> = {
+  "kernel.js": /^sum 1\.5929\noff by \S+e-[5-9], its gradient by \S+e-[5-9]\n$/,
+  "train.js": /^step 0: loss 0\.\d+\n(.*\n){2}step 300: loss 0\.000\d\d\n$/,
   "ops.js": /^shape \[1,6,32\], first values -?\d/,
   "scheduler.js": /^10 DDIM steps end 0\.0000 from the answer/,
   "fusion.js": /^garment at 0: .*\ngarment at 0\.5: .*\ngarment at 1: /,

@@ -64,7 +64,7 @@ export class OpenposeBody extends Module {
   }
 
   /**
-   * `x` [n, h, w, 3]: blue, green, red in -0.5…0.5; h and w are multiples of 8.
+   * `x` [n, h, w, 3] of blue, green and red in -0.5…0.5; h and w are multiples of 8.
    * @throws ShapeError
    */
   forward(x: Tensor): BodyMaps {
