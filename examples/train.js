@@ -6,7 +6,11 @@ const device = await requestDevice();
 const random = new TorchGenerator(1); // the numbers of torch.Generator().manual_seed(1)
 const [points, hidden, steps] = [64, 32, 300];
 
-const x = Tensor.from(device, Float32Array.from({ length: points }, (_, i) => (6 * i) / points - 3), [points, 1]);
+const x = Tensor.from(
+  device,
+  Float32Array.from({ length: points }, (_, i) => (6 * i) / points - 3),
+  [points, 1],
+);
 const y = Tensor.from(device, (await x.data()).map(Math.sin), [points, 1]);
 
 // weights are [out, in], as PyTorch's Linear has them
