@@ -89,7 +89,8 @@ async function loadUnets(
       const options = { label: name, dtype: "f32", widen: ["conv_in.weight"] } as const;
       await fillModule(device, module, folder, `${base}/diffusion_pytorch_model`, options);
     }
-    return { folder: name, module, config };
+    // spelled out: diffusers' defaults are not Stable Diffusion 1.5's
+    return { folder: name, module, config: { _class_name: "UNet2DConditionModel", ...module.config, ...config } };
   };
   return [await load("unet_garm", latent), await load("unet_vton", 2 * latent)];
 }
