@@ -67,3 +67,6 @@ export { StableDiffusion, type StableDiffusionOptions } from "./pipelines/stable
 export { StableDiffusionPipeline, textToImage, type TextToImageInputs } from "./pipelines/text-to-image.ts";
 export { StableDiffusionImg2ImgPipeline, imageToImage, type ImageToImageInputs } from "./pipelines/image-to-image.ts";
 export { StableDiffusionInpaintPipeline, inpaint, type InpaintInputs } from "./pipelines/inpaint.ts";
+export { Masters, type TrainedNetwork } from "./training/masters.ts";
+export { Trainer, type StepReport, type TrainerOptions } from "./training/trainer.ts";
+export { tryOnLoss, type TryOnBatch, type TryOnLossOptions } from "./training/tryon_loss.ts";
