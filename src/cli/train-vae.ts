@@ -81,7 +81,7 @@ function crops(device: Device, dataset: TryOnDataset, vae: AutoencoderKL, option
     return () => {
       const images = Tensor.from(device, pixels, [size, crop, crop, 3]);
       const drawn = Tensor.from(device, noise, [size, latent, latent, vae.config.latent_channels]);
-      return vaeLoss(vae, images, drawn, { klWeight: options.kl_weight, coarseWeight: options.coarse_weight });
+      return vaeLoss(vae, images, drawn, options.kl_weight);
     };
   };
 }

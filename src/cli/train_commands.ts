@@ -70,7 +70,6 @@ export function addTrainVae(toile: Command): Command {
     .option("--pretrained_model_name_or_path <dir>", "folder with ootd/vae to go on from")
     .option("--vae_config <file>", "begin with a fresh autoencoder of this config.json")
     .option("--crop <pixels>", "side of the crops", "64")
-    .option("--kl_weight <x>", "weight of the latents' divergence from normal", "1e-6")
-    .option("--coarse_weight <x>", "weight of the error of averages over what one latent covers", "4");
+    .option("--kl_weight <x>", "weight of the latents' divergence from normal", "1e-6");
   return addLoopOptions(command, "1e-3");
 }

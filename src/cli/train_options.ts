@@ -66,7 +66,6 @@ export const TrainVaeOptions = z
     vae_config: file.optional(),
     crop: size,
     kl_weight: real(0, 1e6),
-    coarse_weight: real(0, 1e6),
   })
   .superRefine(({ crop, width, height }, context) => {
     if (crop > Math.min(width, height))
