@@ -64,7 +64,7 @@ export const TrainVaeOptions = z
     ...loopOptions,
     pretrained_model_name_or_path: file.optional(),
     vae_config: file.optional(),
-    crop: size,
+    crop: whole(8, MANY).refine((value) => value % 8 === 0, "is not divisible by 8"),
     kl_weight: real(0, 1e6),
   })
   .superRefine(({ crop, width, height }, context) => {
