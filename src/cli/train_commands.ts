@@ -7,6 +7,7 @@ import { LR_SCHEDULERS } from "../training/lr_scheduler.ts";
 function addLoopOptions(command: Command, rate: string): Command {
   return command
     .option("--dataset_dir <dir>", "training pairs in the layout of VITON-HD or Dress Code")
+    .option("--masks <which>", "made from label maps and key points, or given: the set's own", "made")
     .option("--drawn <n>", "or that many drawn pairs, made as they are needed")
     .option("--drawn_seed <n>", "which drawn pairs", "0")
     .option("--augment", "mirror, move, scale and tint the pairs")

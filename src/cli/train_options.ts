@@ -12,6 +12,7 @@ const share = real(0, 1);
 /** Options that every training has, under the names of diffusers' training scripts. */
 export const loopOptions = {
   dataset_dir: file.optional(),
+  masks: oneOf(["made", "given"]),
   drawn: count.optional(),
   drawn_seed: whole(0, 2 ** 32 - 1),
   augment: flag,

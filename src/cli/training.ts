@@ -46,14 +46,15 @@ export function drawnPairs(shown: Shown, { length, ...options }: DrawnChoice): T
 
 /** The pairs that the options name. */
 export async function openDataset(options: LoopArguments, shown: Shown): Promise<TryOnDataset> {
-  const { dataset_dir: folder, drawn: length, drawn_seed: seed, width, height, augment } = options;
+  const { dataset_dir: folder, drawn: length, drawn_seed: seed, width, height, augment, masks } = options;
+  const mask = masks === "given" ? { mask: masks } : {};
   if ((folder === undefined) === (length === undefined))
     throw new UsageError("--dataset_dir or --drawn is needed, and not both");
   const categories = shown === "half" ? (["upperbody"] as const) : CATEGORIES;
   const set =
     folder === undefined
       ? drawnPairs(shown, { seed, width, height, length: length!, pairing: shown === "both" ? "paired" : "mixed" })
-      : await folderDataset(folder, { split: "train", order: "paired", width, height, categories });
+      : await folderDataset(folder, { split: "train", order: "paired", width, height, categories, ...mask });
   return augment ? augmented(set, { seed: options.seed }) : set;
 }
 
