@@ -52,7 +52,7 @@ export class Device {
     this.variants = variants;
     this.host = host;
     this.#guard = guard;
-    this.#queue = new CommandQueue(gpu, facts);
+    this.#queue = new CommandQueue(gpu, facts, host);
     this.#pipelines = new PipelineCache(gpu);
     this.#pool = new BufferPool((buffer) => this.#create(buffer), facts.limits.maxBufferSize);
     const spare = gpu.createBuffer({ size: 256 + guard, usage: USAGE.STORAGE });

@@ -6,6 +6,7 @@ import { Failures, type Failure, type Wait } from "./failures.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { bindGroup, Program } from "./program.ts";
+import type { Host } from "../util/host.ts";
 
 const BATCH = 128; // dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
@@ -34,13 +35,15 @@ export class CommandQueue {
   #anyFailed = false;
   #idleSince = 0; // when the device was last known to have nothing to do
   profiler: Profiler | undefined;
+  readonly #host: Host | undefined;
   /** Number of the batch that is being recorded. */
   batch = 0;
   /** Number of the first batch that has not been submitted yet. */
   submitted = 0;
 
-  constructor(device: GPUDevice, facts: DeviceFacts) {
+  constructor(device: GPUDevice, facts: DeviceFacts, host?: Host) {
     this.#device = device;
+    this.#host = host;
     this.#facts = facts;
     const align = facts.limits.minUniformBufferOffsetAlignment;
     this.slot = Math.ceil(128 / align) * align; // struct Params is at most 32 scalars
@@ -238,6 +241,7 @@ export class CommandQueue {
     await this.profiler?.collect();
     const began = performance.now();
     const done = this.#device.queue.onSubmittedWorkDone().catch(() => {});
+    this.#host?.whileBusy?.(done);
     this.#inFlight.push(done);
     const busy = done.then(() => {
       const now = performance.now();

@@ -14,10 +14,40 @@ export interface NodeDeviceOptions extends RequestOptions {
 // Dawn's instance must outlive its devices: a collected one takes the process down.
 const instances: GPU[] = [];
 
-const host: Host = {
+const host = {
   openFolder: directory,
-  openOnnx: async (bytes, name) => (await import("./onnx.ts")).openOnnx(bytes, name),
-};
+  openOnnx: async (bytes: Uint8Array, name: string) => (await import("./onnx.ts")).openOnnx(bytes, name),
+} satisfies Host;
+
+const SPIN = 2; // milliseconds: shorter work is waited for as Dawn does
+const NAP = 1;
+
+/**
+ * Dawn's binding for Node asks for news in every turn of the event loop, which keeps a processor busy and, on a
+ * software adapter, from the shaders. A turn that sleeps for a moment leaves it to them; a millisecond is the most by
+ * which anything else in the process is late.
+ */
+class Naps {
+  readonly #cell = new Int32Array(new SharedArrayBuffer(4));
+  #busy = 0;
+  #since = 0;
+  #isTurning = false;
+
+  readonly during = (done: Promise<unknown>): void => {
+    const leave = () => void this.#busy--;
+    done.then(leave, leave);
+    if (this.#busy++ > 0) return;
+    this.#since = performance.now();
+    if (!this.#isTurning) this.#turn();
+  };
+
+  readonly #turn = (): void => {
+    this.#isTurning = this.#busy > 0;
+    if (!this.#isTurning) return;
+    if (performance.now() - this.#since > SPIN) Atomics.wait(this.#cell, 0, 0, NAP);
+    setImmediate(this.#turn);
+  };
+}
 
 const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
@@ -35,5 +65,9 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  return requestDeviceFrom(gpu, { host, advice: adapterAdvice(), ...options });
+  return requestDeviceFrom(gpu, {
+    host: { ...host, whileBusy: new Naps().during },
+    advice: adapterAdvice(),
+    ...options,
+  });
 }

@@ -70,4 +70,6 @@ export interface Host {
   openFolder(path: string): Folder;
   /** An ONNX network of a file's bytes; the name is for messages. */
   openOnnx(bytes: Uint8Array, name: string): Promise<OnnxSession>;
+  /** Told of every promise that waits for the GPU, so that the waiting may cost less. */
+  whileBusy?(done: Promise<unknown>): void;
 }
