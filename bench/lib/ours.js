@@ -60,7 +60,7 @@ const STEPS = {
     const [first, second] = [own.packed(w[0], [8 * c, c]), own.packed(w[1], [c, 4 * c])];
     const [b0, b1] = b.map((values) => own.vector(values));
     return (x) =>
-      ops.linear(ops.geglu(ops.linear(ops.layerNorm(x, norm), first, { bias: b0 })), second, { bias: b1, residual: x });
+      ops.linear(ops.linearGeglu(ops.layerNorm(x, norm), first, { bias: b0 }), second, { bias: b1, residual: x });
   },
 };
 

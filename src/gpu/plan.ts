@@ -47,13 +47,17 @@ export function livenessBound(items: readonly Lifetime[]): number {
 const MOST_ARENAS = 5; // how many are tried
 const ROUNDS = 12; // of improvement, for each number of arenas
 const GOOD = 1.04; // of the bound: not worth another round
+const FAIR = 1.1; // not worth a random one
+const WORTH = 2 ** 24; // bytes below which nothing is
+const RANDOM_ROUNDS = 400;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 
 /**
  * Places items in as few bytes as it can: one after the other, each in the tightest gap among what is alive with it, in
  * the arena that grows least. Two items that one command reads and writes never share an arena. The search goes over
  * the large items: it begins with the largest, then promotes again and again those that lie at the top of an arena, for
- * several numbers of arenas; the small ones fill what is left of the best plan.
+ * several numbers of arenas, and where that is not enough it shuffles, always in the same way; the small ones fill what
+ * is left of the best plan.
  */
 export function planMemory(items: readonly Lifetime[], options: PlanOptions): MemoryPlan {
   const { alignment, mostBytes } = options;
@@ -63,30 +67,82 @@ export function planMemory(items: readonly Lifetime[], options: PlanOptions): Me
   const order = items.map((_, i) => i);
   order.sort((a, b) => rounded[b]!.bytes - rounded[a]!.bytes || rounded[a]!.first - rounded[b]!.first);
   const isLarge = (i: number) => rounded[i]!.bytes >= bound * SMALL;
-  const large = search(rounded, order.filter(isLarge), apart, mostBytes, bound);
-  const whole = [...large.order, ...order.filter((i) => !isLarge(i))];
-  return { ...place(rounded, whole, apart, large.count, mostBytes, large.turn), bound };
+  const [large, small] = [order.filter(isLarge), order.filter((i) => !isLarge(i))];
+  const placed = (way: Way, more: readonly number[] = []) =>
+    place(rounded, [...way.order, ...more], apart, way.count, mostBytes, way.turn);
+  const fair = search(rounded, large, placed, bound);
+  const isEnough = (way: Way) => bound < WORTH || placed(way, small).bytes <= bound * FAIR;
+  return { ...placed(shuffled(rounded, large, fair, placed, isEnough), small), bound };
 }
 
-/** The order of items, the number of arenas and the turn of ties that need the fewest bytes. */
+/** An order of items, the number of arenas and the turn of ties. */
+interface Way {
+  readonly order: readonly number[];
+  readonly count: number;
+  readonly turn: number;
+}
+
 function search(
   items: readonly Lifetime[],
   first: readonly number[],
-  apart: readonly ReadonlySet<number>[],
-  mostBytes: number,
+  placed: (way: Way) => Omit<MemoryPlan, "bound">,
   bound: number,
-) {
-  let best = { order: first, count: 1, turn: 0, bytes: Infinity };
+): Way {
+  let [best, bytes]: [Way, number] = [{ order: first, count: 1, turn: 0 }, Infinity];
   for (let count = 1; count <= MOST_ARENAS; count++) {
     let order = first;
-    for (let turn = 0; turn < ROUNDS && best.bytes > bound * GOOD; turn++) {
-      const plan = place(items, order, apart, count, mostBytes, turn);
-      if (plan.bytes < best.bytes) best = { order, count, turn, bytes: plan.bytes };
+    for (let turn = 0; turn < ROUNDS && bytes > bound * GOOD; turn++) {
+      const plan = placed({ order, count, turn });
+      if (plan.bytes < bytes) [best, bytes] = [{ order, count, turn }, plan.bytes];
       const onTop = (i: number) => plan.places[i]!.offset + items[i]!.bytes === plan.arenas[plan.places[i]!.arena];
       order = [...order.filter(onTop), ...order.filter((i) => !onTop(i))];
     }
   }
   return best;
+}
+
+/** Looks for a better way at random, from the best so far and from new beginnings in turn, until one is enough. */
+function shuffled(
+  items: readonly Lifetime[],
+  first: readonly number[],
+  from: Way,
+  placed: (way: Way) => Omit<MemoryPlan, "bound">,
+  isEnough: (way: Way) => boolean,
+): Way {
+  const random = generator();
+  let [best, bytes] = [from, placed(from).bytes];
+  let done = isEnough(best);
+  for (let round = 0; round < RANDOM_ROUNDS && !done; round++) {
+    const next = round % 2 === 0 ? anew(items, first, random) : varied(best, random);
+    const found = placed(next).bytes;
+    if (found > bytes) continue;
+    done = found < bytes && isEnough(next);
+    [best, bytes] = [next, found];
+  }
+  return best;
+}
+
+/** Numbers from 0 to 1 that are the same in every run (Numerical Recipes' linear congruences). */
+function generator(): () => number {
+  let state = 1;
+  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+}
+
+/** The largest first, give or take. */
+function anew(items: readonly Lifetime[], first: readonly number[], random: () => number): Way {
+  const size = new Map(first.map((i) => [i, items[i]!.bytes * (0.6 + 0.8 * random())]));
+  const order = [...first].sort((a, b) => size.get(b)! - size.get(a)!);
+  return { order, count: 1 + Math.floor(random() * MOST_ARENAS), turn: Math.floor(random() * ROUNDS) };
+}
+
+/** A few items earlier or later. */
+function varied({ order: before, count, turn }: Way, random: () => number): Way {
+  const order = [...before];
+  for (let moves = 1 + Math.floor(random() * 4); moves > 0; moves--) {
+    const [item] = order.splice(Math.floor(random() * order.length), 1);
+    order.splice(Math.floor(random() ** 2 * order.length), 0, item!);
+  }
+  return { order, count, turn: random() < 0.3 ? Math.floor(random() * ROUNDS) : turn };
 }
 
 function neighbours(count: number, pairs: PlanOptions["apart"]): ReadonlySet<number>[] {

@@ -5,7 +5,7 @@ import { activationCode, type Activation } from "./activation.ts";
 import type { KernelEntry } from "./entry.ts";
 import matrixSource from "./gemm_matrix.wgsl";
 import plainSource from "./gemm_plain.wgsl";
-import { gemmKey, MATRIX_TILES, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
+import { gemmKey, MATRIX_TILES, planGated, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
 import reduceSource from "./gemm_reduce.wgsl";
 import subgroupSource from "./gemm_subgroup.wgsl";
 import tiledSource from "./gemm_tiled.wgsl";
@@ -56,6 +56,7 @@ const params = {
   y_split: "u32",
   extras: "u32",
   activation: "u32",
+  gated: "u32",
 } as const;
 
 const bind = { x: "read", w: "read", bias: "read", shift: "read", residual: "read", y: "read_write" } as const;
@@ -121,11 +122,15 @@ const reduce = defineKernel({
     rows_per_shift: "u32",
     extras: "u32",
     activation: "u32",
+    gated: "u32",
   },
   bind: { parts: "read", bias: "read", shift: "read", residual: "read", y: "read_write" },
 });
 
-/** What is added and applied to a product before it is stored: activation(sum + bias + shift) + residual. */
+/**
+ * What is added and applied to a product before it is stored: activation(sum + bias + shift) + residual; or, `gated`,
+ * the first half of the columns · gelu(second half), of half as many columns and with a bias alone.
+ */
 export interface Epilogue {
   /** f32, one value a column. */
   readonly bias?: View | undefined;
@@ -136,6 +141,7 @@ export interface Epilogue {
   readonly activation?: Activation | undefined;
   /** Of y's shape. */
   readonly residual?: View | undefined;
+  readonly gated?: boolean;
 }
 
 /** Geometry of a convolution; rows of the product are then output pixels. */
@@ -177,7 +183,8 @@ export function gemm(device: Device, call: GemmCall): void {
   const { elem, batches, m, n4, k4, conv } = call;
   const [kh, kw] = conv?.kernel ?? [1, 1];
   const problem = { elem, batches, m, n4, k4, taps: kh * kw }; // a convolution's images are rows of one product
-  const plan = planGemm(device.facts, problem, device.variants["gemm"] ?? device.variants[gemmKey(problem)]);
+  const name = device.variants["gemm"] ?? device.variants[gemmKey(problem)];
+  const plan = (call.epilogue?.gated ? planGated : planGemm)(device.facts, problem, name);
   if (plan.splits === 1) return multiply(device, plan, call);
   const parts = device.alloc(plan.splits * batches * m * n4 * 16);
   const { epilogue: _, ...sums } = call;
@@ -192,6 +199,7 @@ function multiply(device: Device, plan: GemmPlan, call: GemmCall): void {
   const tilesM = Math.ceil(m / plan.rows);
   const tilesN = Math.ceil(n4 / plan.columns4);
   const parts = batches * plan.splits;
+  const width = post.gated ? n4 / 2 : n4;
   const { nothing } = device;
   device.run(kernelOf(device, plan), {
     spec: {
@@ -219,7 +227,7 @@ function multiply(device: Device, plan: GemmPlan, call: GemmCall): void {
       ...epilogueParams(post),
     },
     bind: { x: call.x, w: call.w, ...epilogueViews(post, nothing), y: call.y },
-    groups: plan.variant === "plain" ? Math.ceil((parts * m * n4) / 64) : tilesM * tilesN * parts,
+    groups: plan.variant === "plain" ? Math.ceil((parts * m * width) / 64) : tilesM * tilesN * parts,
   });
 }
 
@@ -242,7 +250,7 @@ function addParts(device: Device, plan: GemmPlan, call: GemmCall, parts: View): 
       ...epilogueParams(post),
     },
     bind: { parts, ...epilogueViews(post, device.nothing), y: call.y },
-    groups: Math.ceil((batches * m * n4) / 64),
+    groups: Math.ceil((batches * m * (post.gated ? n4 / 2 : n4)) / 64),
   });
 }
 
@@ -251,6 +259,7 @@ const epilogueParams = (post: Epilogue) => ({
   rows_per_shift: post.rowsPerShift ?? 1,
   extras: (post.bias ? 1 : 0) + (post.shift ? 2 : 0) + (post.residual ? 4 : 0),
   activation: activationCode(post.activation),
+  gated: post.gated ? 1 : 0,
 });
 
 const epilogueViews = ({ bias, shift, residual }: Epilogue, nothing: View) => ({

@@ -39,11 +39,11 @@ var<workgroup> parked: array<f32, GRID_M * GRID_N * MM * NN>;
 fn staged_w(batch_at: u32, tap: u32, k4: u32, first4: u32, i: u32) -> vec4<elem> {
   if (W_ROWS) {
     let k = k4 + i % KD4;
-    let column = min(first4 * 4u + i / KD4, p.n4 * 4u - 1u);
+    let column = column_at(first4 + i / KD4 / 4u, 1u).of_w * 4u + i / KD4 % 4u;
     return select(vec4<elem>(), w[batch_at + column * p.k4 + min(k, p.k4 - 1u)], k < p.k4);
   }
   let k = k4 * 4u + i / (COLUMNS / 4u);
-  let column4 = min(first4 + i % (COLUMNS / 4u), p.n4 - 1u);
+  let column4 = column_at(first4 + i % (COLUMNS / 4u), 1u).of_w;
   return select(vec4<elem>(), w[batch_at + (tap * p.k4 * 4u + min(k, p.k4 * 4u - 1u)) * p.n4 + column4], k < p.k4 * 4u);
 }
 
@@ -52,6 +52,10 @@ fn stage(at: u32, v: vec4<elem>) {
   tile[at + 1u] = comp(v.y);
   tile[at + 2u] = comp(v.z);
   tile[at + 3u] = comp(v.w);
+}
+
+fn parked_at(i: u32) -> vec4f {
+  return vec4f(parked[i * 4u], parked[i * 4u + 1u], parked[i * 4u + 2u], parked[i * 4u + 3u]);
 }
 
 @compute @workgroup_size(THREADS)
@@ -131,9 +135,10 @@ fn main(
         let owner = i / (MM * NN / 4u);
         let row = first_row + (owner / GRID_N * RM + r) * MM + i / (NN / 4u) % MM;
         let column4 = first4 + (owner % GRID_N * RN + c) * (NN / 4u) + i % (NN / 4u);
-        if (row < p.m && column4 < p.n4) {
-          let v = vec4f(parked[i * 4u], parked[i * 4u + 1u], parked[i * 4u + 2u], parked[i * 4u + 3u]);
-          store(part, row, column4, v);
+        let column = column_at(column4, 1u);
+        if (row < p.m && column.is_inside) {
+          if (p.gated == 0u) { store(part, row, column4, parked_at(i)); }
+          if (p.gated != 0u && i % 2u == 0u) { store_gated(part, row, column.of_y, parked_at(i), parked_at(i + 1u)); }
         }
       }
       workgroupBarrier();

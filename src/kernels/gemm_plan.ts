@@ -90,6 +90,19 @@ export function planGemm(facts: DeviceFacts, problem: GemmProblem, name?: string
   return finish(facts, problem, form, splits);
 }
 
+/** The same for a product whose columns gate each other: a thread has to meet a value and its gate, or a second stage does. */
+export function planGated(facts: DeviceFacts, problem: GemmProblem, name?: string): GemmPlan {
+  const plan = planGemm(facts, problem, name);
+  const { variant, spec, splits } = plan;
+  const meets = {
+    matrix: Number(spec["NN"]) % 8 === 0,
+    subgroup: true,
+    tiled: Number(spec["TN4"]) % 2 === 0,
+    plain: true,
+  };
+  return splits > 1 || meets[variant] ? plan : planGemm(facts, problem, "tiled-64x64");
+}
+
 /** Names of the plans worth timing for a problem, the planner's own choice first. */
 export function gemmCandidates(facts: DeviceFacts, problem: GemmProblem): string[] {
   const own = planGemm(facts, problem);

@@ -17,6 +17,7 @@ struct Params {
   rows_per_shift: u32,
   extras: u32, // lib/epilogue.wgsl
   activation: u32,
+  gated: u32, // lib/gemm.wgsl
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,6 +27,12 @@ struct Params {
 @group(0) @binding(4) var<storage, read> residual: array<vec4<elem>>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<elem>>;
 
+fn added(at: u32) -> vec4f {
+  var sum = vec4f();
+  for (var split = 0u; split < p.splits; split++) { sum += parts[split * p.rows * p.n4 + at]; }
+  return sum;
+}
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -33,11 +40,15 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let i = group_index(group, groups) * 64u + thread;
-  if (i >= p.rows * p.n4) { return; }
-  var sum = vec4f();
-  for (var split = 0u; split < p.splits; split++) { sum += parts[split * p.rows * p.n4 + i]; }
-  let row = i / p.n4;
-  let column4 = i % p.n4;
-  let at = p.y_first + row / p.m * p.y_batch + row % p.m * p.n4 + column4;
-  y[at] = vec4<elem>(epilogue(sum, row / p.m, row % p.m, column4, at));
+  let width = select(p.n4, p.n4 / 2u, p.gated != 0u);
+  if (i >= p.rows * width) { return; }
+  let row = i / width;
+  let column4 = i % width;
+  let sum = added(row * p.n4 + column4);
+  let at = p.y_first + row / p.m * p.y_batch + row % p.m * width + column4;
+  if (p.gated == 0u) {
+    y[at] = vec4<elem>(epilogue(sum, row / p.m, row % p.m, column4, at));
+  } else {
+    y[at] = vec4<elem>(gated(sum, added(row * p.n4 + width + column4), column4, width));
+  }
 }

@@ -25,9 +25,8 @@ fn main(
   let tile = group_index(group, groups);
   if (tile >= p.groups) { return; }
   let first_row = tile % p.tiles_m * ROWS; // neighbours share columns: their part of w stays in the cache
-  let column4 = tile / p.tiles_m % p.tiles_n * LANES + lane;
+  let column = column_at(tile / p.tiles_m % p.tiles_n * LANES + lane, 1u); // lanes past the edge store nothing
   let part = part_of(tile / (p.tiles_m * p.tiles_n), p.taps * p.k4);
-  let n4 = min(column4, p.n4 - 1u); // lanes past the edge repeat the last columns and store nothing
 
   var places: array<Place, LOADS>;
   for (var j = 0u; j < LOADS; j++) { places[j] = place_of(part.batch, min(first_row + j * LANES + lane, p.m - 1u)); }
@@ -42,7 +41,7 @@ fn main(
     for (var k = first_k; k < end_k; k++) {
       var a: array<vec4f, LOADS>;
       for (var j = 0u; j < LOADS; j++) { a[j] = load_x(at[j], k); }
-      let b = load_w(part.batch * p.w_batch, tap, k, n4);
+      let b = load_w(part.batch * p.w_batch, tap, k, column.of_w);
       for (var r = 0u; r < ROWS; r++) {
         let v = subgroupShuffle(a[r / LANES], r % LANES);
         sums[r] += v.x * b[0] + v.y * b[1] + v.z * b[2] + v.w * b[3];
@@ -51,10 +50,24 @@ fn main(
     step += end_k - first_k;
   }
 
-  if (column4 >= p.n4) { return; }
   // each lane parks its own sums in workgroup memory, so that the rows can be finished by a loop instead of ROWS
   // copies of its body: the compiler keeps `sums` in registers only while every index into it is constant
   for (var r = 0u; r < ROWS; r++) { parked[r * LANES + lane] = sums[r]; }
   let rows = min(ROWS, p.m - first_row);
-  for (var r = 0u; r < rows; r++) { store(part, first_row + r, column4, parked[r * LANES + lane]); }
+  if (p.gated != 0u) {
+    // even lanes have values and odd ones their gates: each pair finishes one row by the first and one by the other
+    for (var r = 0u; r < rows; r += 2u) {
+      let own = parked[r * LANES + lane];
+      let next = parked[min(r + 1u, ROWS - 1u) * LANES + lane];
+      let other = subgroupShuffleXor(own, 1u);
+      let other_next = subgroupShuffleXor(next, 1u);
+      let is_gate = lane % 2u == 1u;
+      let row = r + select(0u, 1u, is_gate);
+      if (row < rows && column.is_inside) {
+        store_gated(part, first_row + row, column.of_y, select(own, other_next, is_gate), select(other, next, is_gate));
+      }
+    }
+  } else if (column.is_inside) {
+    for (var r = 0u; r < rows; r++) { store(part, first_row + r, column.of_y, parked[r * LANES + lane]); }
+  }
 }

@@ -47,6 +47,7 @@ fn main(
   let w_block = thread - min(thread, THREADS - COLUMNS4 * KD);
   let w_depth = w_block / COLUMNS4 % KD;
   let w_column4 = w_block % COLUMNS4;
+  let w_column = column_at(first_column4 + w_column4, GRID_N); // a thread's second vector of columns gates its first
 
   let own_m = thread / GRID_N;
   let own_n = thread % GRID_N;
@@ -65,7 +66,7 @@ fn main(
     }
     if (stages_w) {
       let depth = k + w_depth;
-      let b = load_w(part.batch * p.w_batch, tap, min(depth, p.k4 - 1u), min(first_column4 + w_column4, p.n4 - 1u));
+      let b = load_w(part.batch * p.w_batch, tap, min(depth, p.k4 - 1u), w_column.of_w);
       for (var i = 0u; i < 4u; i++) { tile_w[w_depth * 4u + i][w_column4] = select(vec4f(), b[i], depth < p.k4); }
     }
     workgroupBarrier();
@@ -88,8 +89,10 @@ fn main(
   for (var r = 0u; r < TM; r++) {
     let row = first_row + (own_m + r / 4u * GRID_M) * 4u + r % 4u;
     for (var c = 0u; c < TN4; c++) {
-      let column4 = first_column4 + own_n + c * GRID_N;
-      if (row < p.m && column4 < p.n4) { store(part, row, column4, sums[r][c]); }
+      let column = column_at(first_column4 + own_n + c * GRID_N, GRID_N);
+      if (row >= p.m || !column.is_inside) { continue; }
+      if (p.gated == 0u) { store(part, row, column.of_y, sums[r][c]); }
+      if (p.gated != 0u && c % 2u == 1u) { store_gated(part, row, column.of_y, sums[r][c - 1u], sums[r][c]); }
     }
   }
 }

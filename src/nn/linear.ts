@@ -1,5 +1,5 @@
 import type { Activation } from "../kernels/activation.ts";
-import { linear, linearAppend } from "../tensor/ops.ts";
+import { linear, linearAppend, linearGeglu } from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Module, Parameter } from "./module.ts";
 
@@ -15,11 +15,15 @@ export class Linear extends Module {
   }
 
   /**
-   * `x` [..., in] → activation(x · Wᵀ + b) + residual, [..., out]; or, of `x` [n, t, in], x · Wᵀ + b and behind each
-   * batch's tokens those of `append` [m, u, out]: [n, t + u, out].
+   * `x` [..., in] → activation(x · Wᵀ + b) + residual, [..., out]. With `append` [m, u, out], of `x` [n, t, in]:
+   * x · Wᵀ + b and behind each batch's tokens those, [n, t + u, out]. `geglu`: half of x · Wᵀ + b · gelu(other half).
    */
-  forward(x: Tensor, options: { activation?: Activation; residual?: Tensor } | { append: Tensor } = {}): Tensor {
+  forward(
+    x: Tensor,
+    options: { activation?: Activation; residual?: Tensor } | { append: Tensor } | { geglu: true } = {},
+  ): Tensor {
     const bias = this.bias && { bias: this.bias.tensor };
+    if ("geglu" in options) return linearGeglu(x, this.weight.tensor, bias);
     if ("append" in options) return linearAppend(x, this.weight.tensor, options.append, bias);
     return linear(x, this.weight.tensor, { ...bias, ...options });
   }

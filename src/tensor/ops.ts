@@ -6,7 +6,7 @@ export { concat } from "./ops/concat.ts";
 export { conv2d, type Conv2dOptions } from "./ops/conv2d.ts";
 export { embedding } from "./ops/embedding.ts";
 export { geglu } from "./ops/geglu.ts";
-export { linear } from "./ops/linear.ts";
+export { linear, linearGeglu } from "./ops/linear.ts";
 export { linearAppend } from "./ops/linear_append.ts";
 export { matmul } from "./ops/matmul.ts";
 export { nonFinite } from "./ops/non_finite.ts";

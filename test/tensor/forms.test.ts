@@ -42,6 +42,23 @@ describe.each(SETTINGS)("$name, $elem", async ({ name, elem }) => {
     expect(await natural()).toEqual(first); // to the last bit
   });
 
+  test.for([
+    [70, 136, 300],
+    [3, 8, 1000],
+  ] as const)("values times gelu of gates, %i rows, %i columns, %i inputs", async ([m, n, k]) => {
+    const [x, w, bias] = [numbers(elem, 1, m * k), numbers(elem, 2, n * k), numbers("f32", 3, n)];
+    const both = linear(x, w, [m, n, k], { bias });
+    const gates = linear(x, w, [m, n, k], { bias, activation: "gelu" });
+    const exact = Float64Array.from({ length: (m * n) / 2 }, (_, i) => {
+      const at = Math.floor(i / (n / 2)) * n + (i % (n / 2));
+      return both[at]! * gates[at + n / 2]!;
+    });
+    const y = await run(gpu, () =>
+      ops.linearGeglu(tensor(x, [m, k]), tensor(w, [n, k]), { bias: Tensor.from(gpu, bias, [n]) }),
+    );
+    expect(worst(y, exact)).toBeLessThan(2 * near(k) * magnitude(exact));
+  });
+
   test("a batch of products", async () => {
     const [b, m, n, k] = [3, 33, 20, 52];
     const [x, w] = [numbers(elem, 1, b * m * k), numbers(elem, 2, b * n * k)];

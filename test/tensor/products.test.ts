@@ -138,6 +138,29 @@ describe.each(await variantSettings("gemm", ["subgroup", "tiled", "plain", "matr
     }
   });
 
+  test.for([
+    [1, 8, 4],
+    [19, 24, 37],
+    [5, 40, 12],
+    [37, 136, 20], // halves that end inside a tile
+  ] as const)("values times gelu of gates, %i rows, %i columns, %i inputs", async ([m, n, k]) => {
+    const [x, w, bias] = [numbers(elem, 1, m * k), numbers(elem, 2, n * k), numbers("f32", 3, n)];
+    const both = linear(x, w, [m, n, k], { bias });
+    const gates = linear(x, w, [m, n, k], { bias, activation: "gelu" });
+    const exact = Float64Array.from({ length: (m * n) / 2 }, (_, i) => {
+      const at = Math.floor(i / (n / 2)) * n + (i % (n / 2));
+      return both[at]! * gates[at + n / 2]!;
+    });
+    const limit = (elem === "f32" ? 2e-6 : HALF_LIMIT) * magnitude(exact);
+    for (const pack of [false, true]) {
+      const y = await run(gpu, () => {
+        const weight = tensor(w, [n, k]);
+        return ops.linearGeglu(tensor(x, [m, k]), pack ? ops.packWeight(weight) : weight, { bias: f32(bias) });
+      });
+      expect(worst(y, exact)).toBeLessThan(limit);
+    }
+  });
+
   test("matmul of batches, both ways round, shared and not", async () => {
     for (const [b, m, k, n] of [
       [2, 5, 7, 9],

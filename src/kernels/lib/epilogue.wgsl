@@ -16,3 +16,9 @@ fn epilogue(sum: vec4f, batch: u32, row: u32, column4: u32, at: u32) -> vec4f {
   if ((p.extras & HAS_RESIDUAL) != 0u) { v += vec4f(residual[at]); }
   return v;
 }
+
+// Value · gelu(gate) (Shazeer 2020), each with its bias: of `half` columns, gates come after values.
+fn gated(value: vec4f, gate: vec4f, column4: u32, half: u32) -> vec4f {
+  if ((p.extras & HAS_BIAS) == 0u) { return value * gelu4(gate); }
+  return (value + bias[column4]) * gelu4(gate + bias[half + column4]);
+}

@@ -32,6 +32,7 @@ struct Params {
   y_split: u32, // vectors from one part of y to the next
   extras: u32, // lib/epilogue.wgsl
   activation: u32, // lib/activation.wgsl
+  gated: u32, // not 0: y is the first half of the columns · gelu(second half), each with its bias, and nothing else
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -41,6 +42,20 @@ struct Params {
 @group(0) @binding(4) var<storage, read> shift: array<vec4<elem>>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4<elem>>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<stored>>;
+
+// A tile of a gated product holds both halves of its columns in turns of `turn` vectors: values, gates, values, …
+struct Column {
+  of_y: u32, // column of y, with gates that of the value
+  of_w: u32, // where w has it; columns past the edge repeat the last
+  is_inside: bool,
+}
+
+fn column_at(column4: u32, turn: u32) -> Column {
+  if (p.gated == 0u) { return Column(column4, min(column4, p.n4 - 1u), column4 < p.n4); }
+  let half = p.n4 / 2u;
+  let of_y = column4 / (2u * turn) * turn + column4 % turn;
+  return Column(of_y, min(of_y, half - 1u) + column4 / turn % 2u * half, of_y < half);
+}
 
 // Four neighbouring rows of w (along k), four columns each.
 fn load_w(batch_at: u32, tap: u32, k: u32, column4: u32) -> mat4x4f {
@@ -69,4 +84,9 @@ fn part_of(index: u32, steps: u32) -> Part {
 fn store(part: Part, row: u32, column4: u32, sum: vec4f) {
   let i = p.y_first + part.split * p.y_split + part.batch * p.y_batch + row * p.n4 + column4;
   y[i] = vec4<stored>(epilogue(sum, part.batch, row, column4, i));
+}
+
+fn store_gated(part: Part, row: u32, column4: u32, value: vec4f, gate: vec4f) {
+  let half = p.n4 / 2u;
+  y[p.y_first + part.batch * p.y_batch + row * half + column4] = vec4<stored>(gated(value, gate, column4, half));
 }

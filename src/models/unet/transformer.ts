@@ -4,7 +4,6 @@ import { Conv2d } from "../../nn/conv2d.ts";
 import { Linear } from "../../nn/linear.ts";
 import { Module } from "../../nn/module.ts";
 import { GroupNorm, LayerNorm } from "../../nn/norm.ts";
-import { geglu } from "../../tensor/ops.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Conditioning } from "./conditioning.ts";
 import type { TokenGrid } from "./fusion.ts";
@@ -20,7 +19,7 @@ export class GEGLU extends Module {
 
   /** [n, t, in] → [n, t, out]. */
   forward(x: Tensor): Tensor {
-    return geglu(this.proj.forward(x));
+    return this.proj.forward(x, { geglu: true });
   }
 }
 

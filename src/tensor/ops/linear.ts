@@ -1,12 +1,14 @@
 import { bindRange, rowBands } from "../../kernels/bands.ts";
 import { gemm } from "../../kernels/gemm.ts";
-import { count, type Shape } from "../../util/shape.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { count, show, type Shape } from "../../util/shape.ts";
 import { floatType, sameType, shapeError } from "../check.ts";
 import { packedSizes } from "../packing.ts";
-import { recorded } from "../recording.ts";
+import { recorded, recorderOf } from "../recording.ts";
 import { BYTES, Tensor } from "../tensor.ts";
 import { cast } from "./cast.ts";
 import { checkEpilogue, finish, type LinearOptions, productOperands, type ProductOperands } from "./epilogue.ts";
+import { geglu } from "./geglu.ts";
 import { matmul } from "./matmul.ts";
 import { outerSum } from "./outer_sum.ts";
 import { packWeight, turnedWeight } from "./pack.ts";
@@ -23,12 +25,8 @@ import { activationBackward } from "./unary.ts";
  */
 export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, activation = "none", residual } = options;
-  sameType("linear", ["x", "weight"], x, weight);
   const [out = 0, inputs = 0] = weight.shape;
-  if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs)
-    throw shapeError("linear", "inner sizes differ", x.shape, weight.shape);
-  const shape = [...x.shape.slice(0, -1), out];
-  checkEpilogue("linear", x, shape, options);
+  const shape = productShape("linear", x, weight, options);
   const rule = {
     inputs: [x, weight, bias, residual],
     save: (_: Tensor, needs: readonly boolean[]) =>
@@ -46,6 +44,16 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   return recorded(x.device, rule, () => product(x, weight, shape, options));
 }
 
+function productShape(op: string, x: Tensor, weight: Tensor, options: LinearOptions): number[] {
+  sameType(op, ["x", "weight"], x, weight);
+  const [out = 0, inputs = 0] = weight.shape;
+  if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs)
+    throw shapeError(op, "inner sizes differ", x.shape, weight.shape);
+  const shape = [...x.shape.slice(0, -1), out];
+  checkEpilogue(op, x, shape, options);
+  return shape;
+}
+
 /** g [..., out] · weight [out, in], packed or not: the gradient in what the weight was applied to. */
 function timesWeight(g: Tensor, weight: Tensor): Tensor {
   const [out = 0, inputs = 0] = weight.shape;
@@ -55,7 +63,27 @@ function timesWeight(g: Tensor, weight: Tensor): Tensor {
   return gx.reshape(...g.shape.slice(0, -1), inputs);
 }
 
-function product(x: Tensor, weight: Tensor, shape: Shape, { bias, activation, residual }: LinearOptions): Tensor {
+/**
+ * First half of the columns of x · Wᵀ + bias, times gelu(second half): `geglu` of `linear`, in one kernel.
+ * @param x [..., in]
+ * @param weight [out, in], packed or not; out is twice a multiple of 4
+ * @returns [..., out / 2]
+ * @throws ShapeError, DTypeError
+ */
+export function linearGeglu(x: Tensor, weight: Tensor, { bias }: Pick<LinearOptions, "bias"> = {}): Tensor {
+  const shape = productShape("linearGeglu", x, weight, { bias });
+  if (shape.at(-1)! % 8 !== 0)
+    throw new ShapeError("linearGeglu", `${shape.at(-1)!} columns of ${show(shape)}: twice a multiple of 4 is needed`);
+  if (recorderOf(x.device)) return x.device.scope(() => geglu(linear(x, weight, { bias }))); // whose gradients are known
+  return product(x, weight, shape, { bias, gated: true });
+}
+
+interface ProductOptions extends LinearOptions {
+  readonly gated?: boolean;
+}
+
+function product(x: Tensor, weight: Tensor, shape: Shape, options: ProductOptions): Tensor {
+  const { bias, activation, residual, gated = false } = options;
   const { device } = x;
   const elem = floatType("linear", x);
   const [out = 0, inputs = 0] = weight.shape;
@@ -65,8 +93,9 @@ function product(x: Tensor, weight: Tensor, shape: Shape, { bias, activation, re
     const operand = padChannels(x, inputs4);
     const wRows = !weight.packed && inputs % 4 === 0 && out % 4 === 0;
     const w = weight.packed || wRows ? weight : packWeight(weight);
-    const y = Tensor.empty(device, [...shape.slice(0, -1), outputs4], x.dtype);
-    const [xRow, yRow, vector] = [inputs4 * BYTES[elem], outputs4 * BYTES[elem], 4 * BYTES[elem]];
+    const columns = gated ? outputs4 / 2 : outputs4;
+    const y = Tensor.empty(device, [...shape.slice(0, -1), columns], x.dtype);
+    const [xRow, yRow, vector] = [inputs4 * BYTES[elem], columns * BYTES[elem], 4 * BYTES[elem]];
     for (const { start, length } of rowBands(limits, count(shape.slice(0, -1)), Math.max(xRow, yRow))) {
       const from = bindRange(limits, operand.view, start * xRow, length * xRow);
       const to = bindRange(limits, y.view, start * yRow, length * yRow);
@@ -83,9 +112,9 @@ function product(x: Tensor, weight: Tensor, shape: Shape, { bias, activation, re
         y: to.view,
         wRows,
         first: { x: from.skip / vector, y: to.skip / vector },
-        epilogue: { bias: bias?.view, activation, residual: added },
+        epilogue: { bias: bias?.view, activation, residual: added, gated },
       });
     }
-    return finish(y, out, residual);
+    return gated ? y : finish(y, out, residual);
   });
 }
