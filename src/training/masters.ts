@@ -5,6 +5,7 @@ import { Tensor } from "../tensor/tensor.ts";
 
 /** A network under training, and the folder of a checkpoint that holds it: `unet_vton`. */
 export interface TrainedNetwork {
+  /** Its folder in a checkpoint. */
   readonly folder: string;
   readonly module: Module;
   /** config.json, as the checkpoint shall have it. */
@@ -37,6 +38,7 @@ export type Subset = keyof typeof SUBSETS;
  * order, which `bind` makes anew at every step, inside the tape, so that gradients arrive here.
  */
 export class Masters {
+  /** Of the networks and the masters. */
   readonly device: Device;
   /** By name. The masters' own until `dispose`. */
   readonly tensors = new Map<string, Tensor>();

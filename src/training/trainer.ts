@@ -10,10 +10,15 @@ import { lrFactor, type LRSchedulerName } from "./lr_scheduler.ts";
 import type { Masters, TrainedNetwork } from "./masters.ts";
 import { norms } from "./norms.ts";
 
+/** How a training steps. */
 export interface TrainerOptions extends AdamWOptions {
+  /** AdamW's, before the schedule. */
   readonly learningRate: number;
+  /** How the rate changes, under diffusers' names. Default: constant. */
   readonly lrScheduler?: LRSchedulerName;
+  /** Optimiser steps in which the rate grows from zero. Default: 0. */
   readonly lrWarmupSteps?: number;
+  /** Optimiser steps of the whole training: where schedules end. */
   readonly maxTrainSteps: number;
   /** Largest Euclidean norm of all gradients together; larger ones are scaled down to it. */
   readonly maxGradNorm?: number;
@@ -31,9 +36,11 @@ export interface StepReport {
   readonly loss: number;
   /** Before clipping. */
   readonly gradNorm: number;
+  /** The learning rate of this step. */
   readonly lr: number;
   /** Why the step was not taken: what was not finite. */
   readonly skipped: string | undefined;
+  /** What the loss was multiplied by. */
   readonly lossScale: number;
 }
 
@@ -44,7 +51,9 @@ const BAD_STEPS = 10;
  * It knows nothing of what is trained.
  */
 export class Trainer {
+  /** Its moments are part of a checkpoint. */
   readonly optimizer: AdamW;
+  /** Its state is part of a checkpoint. */
   readonly scaler: LossScaler;
   readonly #masters: Masters;
   readonly #options: TrainerOptions;
@@ -108,6 +117,7 @@ export class Trainer {
     }
   }
 
+  /** Frees the optimiser's moments; masters and networks stay. */
   dispose(): void {
     this.optimizer.dispose();
   }

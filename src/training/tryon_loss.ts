@@ -44,6 +44,7 @@ export interface TrainedFusion {
 
 const PLAIN: TrainedFusion = { strategy: concatenation };
 
+/** How a micro-batch's loss is computed. */
 export interface TryOnLossOptions {
   /** Default: OOTDiffusion's. */
   readonly fusion?: TrainedFusion | undefined;

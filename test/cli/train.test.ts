@@ -84,7 +84,7 @@ describe("toile train", () => {
     const folder = scratch();
     const out = join(folder, "out");
     const more = ["--max_train_steps", "1", "--train", "fusion", "--snr_gamma", "5", "--report_to", "tensorboard"];
-    expect(toile(unetRun(out, folder, [...more, "--cache_latents"])).code).toBe(0);
+    expect(toile(unetRun(out, folder, [...more, "--cache_latents", "--gradient_checkpointing"])).code).toBe(0);
     expect(readdirSync(join(out, "logs"))[0]).toMatch(/^events\.out\.tfevents\./);
     const optimizer = readFileSync(join(out, "checkpoint-1/optimizer.safetensors"));
     const header = JSON.parse(optimizer.subarray(8, 8 + Number(optimizer.readBigUInt64LE())).toString()) as object;
