@@ -9,3 +9,4 @@ export function parseOsRelease(text: string): OsRelease;
 export function plan(platform: string, os: OsRelease): { install: "release" | "bookworm-backports" } | { tell: string };
 export function mirrorOf(sources: readonly string[]): string;
 export function installScript(from: "release" | "bookworm-backports", sources: readonly string[]): string;
+export function asRoot(script: string): string | undefined;

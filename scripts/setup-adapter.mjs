@@ -113,7 +113,7 @@ export function installScript(from, sources) {
 }
 
 /** Runs a shell script as root. Quiet unless it fails. @returns undefined, or why it did not work */
-function asRoot(script) {
+export function asRoot(script) {
   const isRoot = process.getuid?.() === 0;
   const ask = process.stdin.isTTY ? [] : ["-n"]; // nobody is there to type a password
   const [command, ...args] = isRoot ? ["sh", "-c", script] : ["sudo", ...ask, "sh", "-c", script];

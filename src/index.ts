@@ -35,6 +35,7 @@ export { createTokenizer } from "./models/clip/tokenizer.ts";
 export { toRgba, type GrayImage, type RgbImage } from "./vision/image.ts";
 export { encodePng, readImage, readLabels, readMask, type Picture } from "./vision/browser_images.ts";
 export { agnosticMask, combineMasks, type AgnosticOptions, type Protection } from "./vision/agnostic.ts";
+export { dilateDisc } from "./vision/morphology.ts";
 export { parseKeyPoints } from "./vision/keypoints.ts";
 export { colouriseLabels, LABEL, PALETTE } from "./vision/labels.ts";
 export { onnxSession, type OnnxSession } from "./vision/onnx.ts";

@@ -94,7 +94,7 @@ export function readFacts(
   const isSoftware = info.isFallbackAdapter || /llvmpipe|swiftshader|software|lavapipe/i.test(describe(info));
   const { subgroupSize, pinned } = subgroups(info, features);
   return {
-    name: `${info.device || info.description || "unnamed"} (${info.vendor || "unknown vendor"}${isSoftware ? ", software" : ""})`,
+    name: `${info.device || info.description || info.architecture || "unnamed"} (${info.vendor || "unknown vendor"}${isSoftware ? ", software" : ""})`,
     vendor: info.vendor,
     architecture: info.architecture,
     description: info.description,

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { installScript, mirrorOf, parseOsRelease, plan } from "../../scripts/setup-adapter.mjs";
+import { findBrowser } from "../../scripts/setup-browser.mjs";
 import { root } from "./run.ts";
 
 const setup = (env: Readonly<Record<string, string>> = {}) =>
@@ -47,4 +48,12 @@ test("Debian 12 takes its driver from backports, by the mirror that it has, adde
   expect(first).toMatch(/install .*-t bookworm-backports mesa-vulkan-drivers libvulkan1$/);
   expect(installScript("bookworm-backports", [own, "Suites: bookworm-backports"])).not.toContain("echo");
   expect(installScript("release", [])).not.toContain("backports");
+});
+
+test("the browser to test with is the one that is named, else the first that is there", () => {
+  const [here, nowhere] = [process.execPath, join(root, "no/such/browser")];
+  expect(findBrowser({}, [nowhere, here])).toBe(here);
+  expect(findBrowser({ TOILE_CHROMIUM: here }, [nowhere])).toBe(here);
+  expect(findBrowser({ TOILE_CHROMIUM: nowhere }, [here])).toBeUndefined(); // a wrong name is not passed over
+  expect(findBrowser({}, [nowhere])).toBeUndefined();
 });

@@ -1,0 +1,4 @@
+export function findBrowser(
+  env?: Readonly<Record<string, string | undefined>>,
+  places?: readonly string[],
+): string | undefined;

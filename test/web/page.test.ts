@@ -1,0 +1,218 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { psnr } from "../../src/evaluation/similarity.ts";
+import { requestDevice } from "../../src/node/device.ts";
+import { directory } from "../../src/node/files.ts";
+import { encodePng, readImage, readText } from "../../src/node/images.ts";
+import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
+import { drawnDataset } from "../../src/training/data/drawn.ts";
+import type { GrayImage } from "../../src/vision/image.ts";
+import { root, scratch } from "../cli/run.ts";
+import {
+  artefact,
+  browserPath,
+  launch,
+  openPage,
+  servePage,
+  tasksDuring,
+  type Served,
+  type Watched,
+} from "./browser.ts";
+
+declare const asked: { call?: string; input: { mask: GrayImage } }[]; // in the page
+
+const executable = browserPath();
+
+/** Waits until a run has ended. @returns its error's text, empty when it went well */
+async function runEnded(page: Page): Promise<string> {
+  await page.locator("#cancel").waitFor({ state: "hidden" });
+  return page.locator("#run-error").innerText();
+}
+
+async function set(page: Page, values: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, value] of Object.entries(values)) {
+    const field = page.locator(`#settings [name="${name}"]`);
+    if ((await field.evaluate(({ tagName }) => tagName)) === "SELECT") await field.selectOption(value);
+    else await field.fill(value);
+  }
+}
+
+/** The mask that the last run was asked to use. */
+const maskUsed = (page: Page): Promise<number[]> =>
+  page.evaluate(() => [...asked.filter(({ call }) => call === "tryOn").at(-1)!.input.mask.data]);
+
+describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => {
+  let served: Served;
+  let browser: Browser;
+  let watching: Watched;
+  let page: Page;
+
+  beforeAll(async () => {
+    served = await servePage();
+    browser = await launch(executable!);
+    watching = await openPage(browser, served.url);
+    page = watching.page;
+    await page.locator("#run:enabled").waitFor();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await served?.close();
+  });
+
+  test("a try-on of given files equals Node's for the same seed, and the page never stops answering", async () => {
+    const { person, garment, mask } = await drawnDataset({ seed: 5, width: 96, height: 128, framing: "half" }).get(3);
+    const folder = scratch();
+    for (const [name, image] of Object.entries({ person, garment, mask }))
+      writeFileSync(join(folder, `${name}.png`), await encodePng(image));
+    await page.locator("#person [data-file]").setInputFiles(join(folder, "person.png"));
+    await page.locator("#garment [data-file]").setInputFiles(join(folder, "garment.png"));
+    await page.locator("#mask-note", { hasText: "only a guess" }).waitFor();
+    await page.locator("#mask-sources summary").click();
+    await page.locator("#mask-file").setInputFiles(join(folder, "mask.png"));
+    await page.locator("#mask-note", { hasText: "that of mask.png" }).waitFor();
+    await set(page, { size: "96x128", steps: "3", seed: "42" });
+    await page.locator('[name="pasteBack"]').uncheck();
+
+    const tasks = await tasksDuring(browser, page, async () => {
+      await page.locator("#run").click();
+      expect(await runEnded(page)).toBe("");
+    });
+    const longest = Math.max(...tasks);
+    expect(await maskUsed(page)).toEqual([...mask.data]);
+
+    const downloading = page.waitForEvent("download");
+    await page.locator("#download").click();
+    const download = await downloading;
+    const file = join(folder, "result.png");
+    await download.saveAs(file);
+    expect(download.suggestedFilename()).toBe("toile_hd_42_0.png");
+    const text = await readText(file);
+    expect(JSON.parse(text["toile"]!)).toMatchObject({ seed: 42, steps: 3, scale: 2, person: "person.png", sample: 0 });
+
+    const device = await requestDevice();
+    const pipeline = await TryOnPipeline.fromPretrained(directory(join(root, "weights")), { device, dtype: "f32" });
+    const size = { width: 96, height: 128 };
+    const { images } = await pipeline({ person, garment, mask, ...size, steps: 3, guidanceScale: 2, seed: 42 });
+    const near = psnr(await readImage(file), images[0]!);
+    const adapters = `page: ${await page.locator("#adapter").innerText()}; Node: ${device.facts.name}`;
+    process.stdout.write(`the page's try-on equals Node's at ${near.toFixed(1)} dB (${adapters})\n`);
+    process.stdout.write(`the longest of ${tasks.length} tasks of its main thread took ${longest.toFixed(1)} ms\n`);
+    expect(near).toBeGreaterThanOrEqual(50);
+    expect(tasks.length).toBeGreaterThan(10); // or nothing was seen
+    expect(longest).toBeLessThan(50);
+    await pipeline.dispose();
+    device.destroy();
+  });
+
+  test("the brush adds and erases, undo takes back, and the run uses what is left", async () => {
+    await page.locator("#person [data-thumbs] button").first().click();
+    await page.locator("#mask-note", { hasText: "drawing" }).waitFor();
+    const canvas = page.locator("[data-mask-canvas]");
+    await canvas.scrollIntoViewIfNeeded();
+    const box = (await canvas.boundingBox())!;
+    const { width, height } = await canvas.evaluate((element) => ({
+      width: (element as HTMLCanvasElement).width,
+      height: (element as HTMLCanvasElement).height,
+    }));
+    /** The middle of a pixel of the mask, on the screen. */
+    const at = (x: number, y: number): [number, number] => [
+      box.x + ((x + 0.5) * box.width) / width,
+      box.y + ((y + 0.5) * box.height) / height,
+    ];
+    const stroke = async (from: [number, number], to: [number, number]) => {
+      await page.mouse.move(...at(...from));
+      await page.mouse.down();
+      await page.mouse.move(...at(...to), { steps: 3 });
+      await page.mouse.up();
+    };
+    const use = (tool: string) => page.locator(`[data-tool="${tool}"]`).click();
+    await stroke([10, 500], [60, 500]); // white where there was nothing
+    await use("erase");
+    await stroke([192, 200], [192, 240]); // black where the garment was
+    await use("add");
+    await stroke([370, 10], [370, 60]);
+    await use("undo"); // of the last
+    await canvas.focus(); // and the same by keys alone
+    await page.keyboard.press("e");
+    for (let i = 0; i < 4; i++) await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("Space");
+    await page.keyboard.press("Control+z");
+    await set(page, { size: "96x128", steps: "1" });
+    await page.locator("#run").click();
+    expect(await runEnded(page)).toBe("");
+    const used = await maskUsed(page);
+    const pixel = (x: number, y: number) => used[y * width + x];
+    expect({ added: pixel(35, 500), erased: pixel(192, 220), undone: pixel(370, 30) }).toEqual({
+      added: 255,
+      erased: 0,
+      undone: 0,
+    });
+    const before = used.filter(Boolean).length;
+    await use("grow");
+    const note = page.locator("#mask-note");
+    await expect.poll(() => note.innerText()).not.toContain(`${Math.round((100 * before) / used.length)} %`);
+    await use("undo");
+    await expect.poll(() => note.innerText()).toContain(`${Math.round((100 * before) / used.length)} %`);
+  });
+
+  test("cancel ends a run within a step, and the page runs again", async () => {
+    await set(page, { size: "96x128", steps: "90" });
+    await page.locator("#run").click();
+    await page.locator("#phase", { hasText: "step" }).waitFor();
+    const stepOf = (text: string) => Number(/step (\d+)/.exec(text)?.[1]);
+    const step = await page.evaluate(() => {
+      const cancel = document.querySelector<HTMLButtonElement>("#cancel")!;
+      cancel.click();
+      return document.querySelector("#phase")!.textContent!;
+    });
+    expect(await runEnded(page)).toBe("Stopped.");
+    const last = await page.locator("#phase").evaluate(({ textContent }) => textContent!);
+    expect(stepOf(last) - stepOf(step)).toBeLessThanOrEqual(1);
+    await set(page, { steps: "1" });
+    await page.locator("#run").click();
+    expect(await runEnded(page)).toBe("");
+    await page.screenshot({ path: artefact("page.png"), fullPage: true });
+  });
+
+  test("a broken picture is one line that names it, and what was there stays", async () => {
+    const png = readFileSync(join(root, "examples/images/striped-shirt.png"));
+    for (const [name, buffer] of Object.entries({ "cut.png": png.subarray(0, 3000), "empty.png": Buffer.alloc(0) })) {
+      await page.locator("#garment [data-file]").setInputFiles({ name, mimeType: "image/png", buffer });
+      const error = page.locator("#garment [data-error]", { hasText: name });
+      await error.waitFor();
+      expect(await error.innerText()).not.toContain("\n");
+    }
+    expect(await page.locator("#run").isEnabled()).toBe(true);
+  });
+
+  test("in a narrow window nothing is cut off", async () => {
+    await page.setViewportSize({ width: 360, height: 740 });
+    const over = await page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      return scrollWidth - clientWidth;
+    });
+    expect(over).toBe(0);
+    await page.screenshot({ path: artefact("narrow.png"), fullPage: true });
+  });
+
+  test("nothing was asked of any other server, and nothing failed", () => {
+    expect(watching.outside).toEqual([]);
+    expect(watching.errors).toEqual([]);
+  });
+
+  test("without WebGPU it says so, and what to do", async () => {
+    const without = await launch(executable!, false);
+    try {
+      const { page: poor } = await openPage(without, served.url);
+      await poor.locator("#unsupported").waitFor();
+      expect(await poor.locator("#unsupported").innerText()).toMatch(/no WebGPU[\s\S]*Chrome or Edge/);
+      expect(await poor.locator("#unsupported-reason").innerText()).toMatch(/adapter|navigator\.gpu/);
+      expect(await poor.locator("#app").isVisible()).toBe(false);
+      await poor.screenshot({ path: artefact("without-webgpu.png") });
+    } finally {
+      await without.close();
+    }
+  });
+});
