@@ -30,7 +30,8 @@ export class Device {
   /** What it can do. */
   readonly facts: DeviceFacts;
   /** Kernel variants that were asked for or measured, by name or by problem. */
-  readonly variants: Readonly<Record<string, string>>;
+  /** Called at the end of every flush but its own. */
+  onFlushed: (() => Promise<void>) | undefined;
   /** Files and ONNX networks, where there are any. */
   readonly host: Host | undefined;
   /** Sixteen bytes to bind where a kernel reads nothing. */
@@ -44,12 +45,14 @@ export class Device {
   /** Views from `reserve` that have no memory yet. */
   readonly #reserved = new WeakSet<View>();
   #lost: DeviceLostError | undefined;
+  #variants: Readonly<Record<string, string>>;
+  #isFlushed = false;
   #recorder: Recorder | undefined;
 
   constructor(gpu: GPUDevice, facts: DeviceFacts, { variants = {}, guard = 0, host }: DeviceOptions = {}) {
     this.gpu = gpu;
     this.facts = facts;
-    this.variants = variants;
+    this.#variants = variants;
     this.host = host;
     this.#guard = guard;
     this.#queue = new CommandQueue(gpu, facts, host);
@@ -62,6 +65,16 @@ export class Device {
       this.#lost = new DeviceLostError("device", message ? message.split("\n")[0]! : `lost (${reason})`, retryable);
       this.#queue.lose(this.#lost);
     });
+  }
+
+  /** Names of kernel variants by problem: see `DeviceOptions`. */
+  get variants(): Readonly<Record<string, string>> {
+    return this.#variants;
+  }
+
+  /** Has a problem run in a named form from now on; recordings keep theirs. */
+  choose(problem: string, name: string): void {
+    this.#variants = { ...this.#variants, [problem]: name };
   }
 
   /** What the device's memory holds. */
@@ -207,6 +220,9 @@ export class Device {
     await this.#queue.flush();
     this.#assertAlive();
     if (this.memory.pooled > POOL_KEEP) this.trim(POOL_KEEP);
+    if (!this.onFlushed || this.#isFlushed) return;
+    this.#isFlushed = true;
+    await this.onFlushed().finally(() => (this.#isFlushed = false));
   }
 
   /** Lets go of pooled memory beyond `keep` bytes. Call after `flush`. @returns whether there was any */

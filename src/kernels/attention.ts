@@ -13,6 +13,7 @@ import index from "./lib/index.wgsl";
 import matrix from "./lib/matrix.wgsl";
 import matrixEmulated from "./lib/matrix_emulated.wgsl";
 import matrixFlag from "./lib/matrix_flag.wgsl";
+import { tell } from "./met.ts";
 
 const files = { "lib/index.wgsl": index, "lib/attention.wgsl": shared };
 const params = {
@@ -111,6 +112,7 @@ export function attention(device: Device, call: AttentionCall): void {
 function record(device: Device, call: AttentionCall, first: { q: number; kv: number }): void {
   const { elem, batches, heads, headDim, queries, keys, causal, scale, q, k, v, y } = call;
   const problem = { elem, headDim };
+  tell(device, { family: "attention", problem, queries });
   const name = device.variants["attention"] ?? device.variants[attentionKey(problem)];
   const plan = planAttention(device.facts, problem, name);
   const tiles = Math.ceil(queries / plan.rows);

@@ -17,6 +17,7 @@ import index from "./lib/index.wgsl";
 import matrix from "./lib/matrix.wgsl";
 import matrixEmulated from "./lib/matrix_emulated.wgsl";
 import matrixFlag from "./lib/matrix_flag.wgsl";
+import { tell } from "./met.ts";
 
 const shared = {
   "lib/index.wgsl": index,
@@ -183,6 +184,7 @@ export function gemm(device: Device, call: GemmCall): void {
   const { elem, batches, m, n4, k4, conv } = call;
   const [kh, kw] = conv?.kernel ?? [1, 1];
   const problem = { elem, batches, m, n4, k4, taps: kh * kw }; // a convolution's images are rows of one product
+  tell(device, { family: "gemm", problem });
   const name = device.variants["gemm"] ?? device.variants[gemmKey(problem)];
   const plan = (call.epilogue?.gated ? planGated : planGemm)(device.facts, problem, name);
   if (plan.splits === 1) return multiply(device, plan, call);

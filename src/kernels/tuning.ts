@@ -41,8 +41,13 @@ export function unetProblems(facts: DeviceFacts, elem: "f32" | "f16", height: nu
   return [...found.values()];
 }
 
-function gemmProblem(facts: DeviceFacts, problem: GemmProblem, [h, w]: readonly [number, number]): TuningProblem {
-  const { elem, m, n4, k4, taps } = problem;
+/** A product; of several taps, a square convolution over images of `h` × `w`. */
+export function gemmProblem(
+  facts: DeviceFacts,
+  problem: GemmProblem,
+  [h, w]: readonly [number, number],
+): TuningProblem {
+  const { elem, batches, m, n4, k4, taps } = problem;
   const vector = elem === "f16" ? 8 : 16;
   const side = Math.sqrt(taps);
   const pad = (side - 1) / 2;
@@ -59,18 +64,23 @@ function gemmProblem(facts: DeviceFacts, problem: GemmProblem, [h, w]: readonly 
   return {
     key: gemmKey(problem),
     candidates: gemmCandidates(facts, problem),
-    operations: 2 * m * n4 * 4 * k4 * 4 * taps,
+    operations: 2 * batches * m * n4 * 4 * k4 * 4 * taps,
     record: (device) =>
-      withBuffers(device, [m * k4 * vector, taps * k4 * 4 * n4 * vector, m * n4 * vector], ([x, weights, y]) =>
-        gemm(device, {
-          ...{ elem, batches: 1, m, n4, k4, x: x!, w: weights!, y: y! },
-          ...(taps > 1 && { conv, batchStride: { x: h * w * k4, w: 0, y: 0 } }),
-        }),
+      withBuffers(
+        device,
+        [batches * m * k4, taps * k4 * 4 * n4, batches * m * n4].map((vectors) => vectors * vector),
+        ([x, weights, y]) =>
+          gemm(device, {
+            ...{ elem, batches, m, n4, k4, x: x!, w: weights!, y: y! },
+            batchStride: taps > 1 ? { x: h * w * k4, w: 0, y: 0 } : { x: m * k4, w: 0, y: m * n4 },
+            ...(taps > 1 && { conv }),
+          }),
       ),
   };
 }
 
-function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {
+/** Attention of `tokens` queries over twice as many keys, as a fused block has them. */
+export function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {
   const { elem, headDim } = problem;
   const bytes = tokens * 8 * headDim * (elem === "f16" ? 2 : 4);
   return {

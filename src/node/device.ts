@@ -1,7 +1,11 @@
 import { requestDeviceFrom, type RequestOptions } from "../gpu/request.ts";
 import type { Device } from "../gpu/device.ts";
+import type { DeviceFacts } from "../gpu/facts.ts";
+import { tuneLazily } from "../kernels/lazy_tuning.ts";
+import type { Tuning } from "../kernels/tuning.ts";
 import { adapterAdvice } from "./adapter.ts";
 import { directory } from "./files.ts";
+import { readTuning, writeTuning } from "./tuning.ts";
 import { DeviceError } from "../util/errors.ts";
 import type { Host } from "../util/host.ts";
 
@@ -9,6 +13,11 @@ import type { Host } from "../util/host.ts";
 export interface NodeDeviceOptions extends RequestOptions {
   /** Dawn's backend: `null` compiles every shader and runs none. */
   readonly backend?: "vulkan" | "metal" | "d3d12" | "null";
+  /**
+   * `lazy` reads the device's table of measured kernels, times those that are met and not in it, whenever the device is
+   * flushed, and keeps them there (`toile tune` measures a whole UNet at once). Without it there is no table.
+   */
+  readonly tune?: "lazy";
 }
 
 // Dawn's instance must outlive its devices: a collected one takes the process down.
@@ -65,9 +74,17 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  return requestDeviceFrom(gpu, {
+  const { tune, tuned, ...others } = options;
+  const warn = (line: string) => process.emitWarning(line);
+  const table = (facts: DeviceFacts) => ({ ...readTuning(facts, warn), ...tuned?.(facts) });
+  const device = await requestDeviceFrom(gpu, {
     host: { ...host, whileBusy: new Naps().during },
     advice: adapterAdvice(),
-    ...options,
+    ...others,
+    ...(tune ? { tuned: table } : tuned && { tuned }),
   });
+  // a table that cannot be kept costs the next process its measurements, and this one nothing
+  const keep = (plans: Tuning) => writeTuning(device.facts, plans).catch((error: Error) => warn(error.message));
+  if (tune) tuneLazily(device, keep);
+  return device;
 }

@@ -1,12 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { tune } from "../../src/cli/tune.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
 import { isUsable, timeCandidates, unetProblems } from "../../src/kernels/tuning.ts";
 import { requestDevice } from "../../src/node/device.ts";
+import * as ops from "../../src/tensor/ops.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
 import { readTuning, tuningPath, writeTuning } from "../../src/node/tuning.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tuning-"));
@@ -79,6 +81,54 @@ describe("a table of measured choices", () => {
     await tuned.flush();
     expect(used).toEqual(["attention_tiled"]);
     tuned.destroy();
+  });
+});
+
+describe("tuning on first use", () => {
+  const key = "gemm f32 1x1x8x12x1";
+  const multiply = (on: Device) =>
+    on.scope(() => void ops.linear(Tensor.empty(on, [1, 12]), Tensor.empty(on, [8, 12])));
+  const forget = () => rmSync(tuningPath(device.facts), { recursive: true, force: true });
+  beforeEach(forget);
+
+  test("times what is met at the next flush, runs the fastest from then on, and keeps it for the next device", async () => {
+    const fresh = await requestDevice({ tune: "lazy" });
+    multiply(fresh);
+    expect(fresh.variants).toEqual({});
+    await fresh.flush();
+    const chosen = fresh.variants[key]!;
+    expect(isUsable(fresh.facts, key, chosen)).toBe(true);
+    expect(readTuning(fresh.facts, () => {})).toEqual({ [key]: chosen });
+    const choose = vi.spyOn(fresh, "choose");
+    multiply(fresh);
+    await fresh.flush();
+    expect(choose).not.toHaveBeenCalled(); // measured once
+    expect(fresh.memory.live).toBe(0);
+    const [next, plain] = [await requestDevice({ tune: "lazy" }), await requestDevice()];
+    expect(next.variants).toEqual({ [key]: chosen });
+    expect(plain.variants).toEqual({});
+    for (const one of [fresh, next, plain]) one.destroy();
+  });
+
+  test("leaves alone what is forced, and works where its table cannot be written", async () => {
+    mkdirSync(tuningPath(device.facts), { recursive: true }); // a folder where the table would lie
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const forced = await requestDevice({ tune: "lazy", variants: { attention: "plain" } });
+    const choose = vi.spyOn(forced, "choose");
+    try {
+      multiply(forced);
+      forced.scope(() => {
+        const q = Tensor.empty(forced, [1, 2, 8]);
+        ops.scaledDotProductAttention(q, q, q, { heads: 2 });
+      });
+      await forced.flush();
+      expect(choose.mock.calls.map(([problem]) => problem)).toEqual([key]);
+      expect(warn).toHaveBeenCalledOnce();
+    } finally {
+      warn.mockRestore();
+      forced.destroy();
+      forget();
+    }
   });
 });
 
