@@ -1,23 +1,33 @@
 import ts from "typescript";
-import { expect, test } from "vitest";
+import { root } from "../cli/run.ts";
 
-// Who uses the library reads its declarations: everything public says what it is, with shapes and units.
+const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile) as { config: object };
+const options: ts.CompilerOptions = {
+  ...ts.parseJsonConfigFileContent(config, ts.sys, root).options,
+  paths: { toile: [`${root}src/index.ts`], "toile/node": [`${root}src/node/index.ts`] },
+  noUnusedLocals: false, // what a guide shows need not be used there
+  noUnusedParameters: false,
+  noUncheckedIndexedAccess: false, // a guide may take the first of several pictures
+};
 
-const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile) as { config: object };
-const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
+/** A file that exists in memory only. */
+export const inMemory = (name: string): string => `${root}${name}`;
 
-/** `undocumented` of a program of these files, for tests of the test; else of the repository's entry points. */
-function programOf(files: Readonly<Record<string, string>>): ts.Program {
-  const host = ts.createCompilerHost(options);
-  const read = host.getSourceFile.bind(host);
-  host.getSourceFile = (name, ...rest) =>
-    name in files ? ts.createSourceFile(name, files[name]!, ts.ScriptTarget.ES2023, true) : read(name, ...rest);
-  const entries = Object.keys(files);
-  return ts.createProgram(entries.length > 0 ? entries : ["src/index.ts", "src/node/index.ts"], options, host);
+/** The library's entry points, and files in memory beside them, by names of `inMemory`. */
+export function programWith(files: ReadonlyMap<string, string>): ts.Program {
+  const host = ts.createCompilerHost(options, true);
+  const [exists, read] = [host.fileExists.bind(host), host.getSourceFile.bind(host)];
+  host.fileExists = (name) => files.has(name) || exists(name);
+  host.getSourceFile = (name, target, ...rest) => {
+    const own = files.get(name);
+    return own === undefined ? read(name, target, ...rest) : ts.createSourceFile(name, own, target, true);
+  };
+  const own = ["src/index.ts", "src/node/index.ts", "src/wgsl.d.ts"].map(inMemory);
+  return ts.createProgram([...own, ...files.keys()], options, host);
 }
 
 /** Public names without a sentence: exports, what a namespace holds, and members of classes and interfaces. */
-function undocumented(program: ts.Program, entries: readonly string[]): string[] {
+export function undocumented(program: ts.Program, entries: readonly string[]): string[] {
   const checker = program.getTypeChecker();
   const seen = new Set<ts.Symbol>();
   const missing: string[] = [];
@@ -63,35 +73,11 @@ function undocumented(program: ts.Program, entries: readonly string[]): string[]
   return missing;
 }
 
-test("everything that the entry points export says what it is", () => {
-  expect(undocumented(programOf({}), ["src/index.ts", "src/node/index.ts"])).toEqual([]);
-});
-
-test("what says nothing is found", () => {
-  const text = `
-    /** Known. */
-    export interface Known {
-      /** Says. */
-      a: number;
-      b: string;
-      m(): void;
-    }
-    export class Bare {
-      /** Says. */
-      x = 1;
-      #own = 2;
-      private y = 3;
-      get z() { return 1; }
-      /** @internal */
-      w = 1;
-    }
-    /** @throws Error */
-    export const tagged = 1;
-    /** Weights. */
-    class Parameter {}
-    class Module { readonly p = new Parameter(); }
-    /** A layer. */
-    export class Layer extends Module { readonly to_q: Layer | undefined; readonly list: readonly Layer[] = []; rate = 1; }`;
-  const found = undocumented(programOf({ "made-up.ts": text }), ["made-up.ts"]);
-  expect(found).toEqual(["Known#b", "Known#m", "Bare", "Bare#z", "tagged", "Layer#rate"]);
-});
+/** What the compiler says to a file: its line, from 0, and the sentence. */
+export const errorsIn = (program: ts.Program, name: string): { line: number; text: string }[] =>
+  [program.getSyntacticDiagnostics, program.getSemanticDiagnostics]
+    .flatMap((diagnose) => diagnose(program.getSourceFile(name)))
+    .map(({ messageText, file, start = 0 }) => ({
+      line: file?.getLineAndCharacterOfPosition(start).line ?? 0,
+      text: ts.flattenDiagnosticMessageText(messageText, " "),
+    }));
