@@ -84,7 +84,7 @@ const shown = new Map(
       .map(({ text, line }) => [inMemory(`${page}.${line}.ts`), { page, line, text: `${text}export {};` }] as const),
   ),
 );
-const texts = new Map([...shown].map(([name, { text }]) => [name, text]));
+const texts = new Map<string, string>([...shown].map(([name, { text }]) => [name, text]));
 const program = programWith(texts.set(inMemory("undocumented.ts"), UNDOCUMENTED));
 
 test("everything that the entry points export says what it is", () => {
