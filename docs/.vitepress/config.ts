@@ -8,6 +8,7 @@ const ENTRIES: Readonly<Record<string, string>> = { index: "toile", node: "toile
 
 const guides = [
   { text: "A first try-on", link: "/guide/first-try-on" },
+  { text: "In a browser", link: "/guide/browser" },
   { text: "Writing a kernel", link: "/guide/kernels" },
   { text: "Training", link: "/guide/training" },
 ];
