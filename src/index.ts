@@ -18,6 +18,15 @@ export type { ByteSource, Folder, TensorSource } from "./checkpoint/source.ts";
 export { UNet2DConditionModel } from "./models/unet/unet.ts";
 export { Capture, Concat, selfOnly } from "./models/unet/fusion.ts";
 export type { FusedBlock, Fusion, FusionPass, TokenGrid } from "./models/unet/fusion.ts";
+export {
+  AttentionMaps,
+  type AttentionMapsOptions,
+  type AttentionReading,
+  type GarmentReading,
+  type PicturePoint,
+} from "./models/fusion/attention_maps.ts";
+export { attentionSheets, type ReadPictures } from "./pipelines/attention_sheets.ts";
+export { heatMap, type HeatGrid } from "./vision/heat_map.ts";
 export { crossAttention } from "./models/fusion/cross_attention.ts";
 export { masked } from "./models/fusion/masked.ts";
 export { spatial } from "./models/fusion/spatial.ts";

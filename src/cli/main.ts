@@ -154,6 +154,8 @@ function addTryOn(toile: Command): void {
     .option("--memory <GB>", "what the GPU has for this, for auto (default: 8)")
     .option("--guidance-batch <n>", "both halves of the guidance at once (2), one by one (1), or auto", "auto")
     .option("--noise <file>", "safetensors file with `noise` [samples, 4, height/8, width/8] to begin with")
+    .option("--attention <dir>", "write heat maps of which garment pixels each person pixel reads, by block and step")
+    .option("--attention-points <list>", 'with --attention: places on the result, in pixels: "60,80 90,120"')
     .option("--trace <file>", "write every intermediate tensor there (safetensors, float32)")
     .option("--no-repaint", "do not put the person's own latent back outside the mask")
     .option("--out <dir>", "folder for the results", "out")

@@ -74,6 +74,17 @@ export const protectionOf = ({ maskProtect, maskExpose }: MaskOptions): Protecti
     ...maskExpose.map((part) => [part, false] as const),
   ]);
 
+/** `x,y x,y`, in pixels. */
+const points = z
+  .string()
+  .regex(/^\d+,\d+(\s+\d+,\d+)*$/, 'is not a list of places such as "60,80 90,120"')
+  .transform((text) =>
+    text.split(/\s+/).map((place) => {
+      const [x = 0, y = 0] = place.split(",").map(Number);
+      return { x, y };
+    }),
+  );
+
 /** `category:file`. */
 const worn = z
   .string()
@@ -112,11 +123,19 @@ const TryOnOptions = z
     guidanceBatch: oneOf(["auto", "1", "2"]),
     noise: file.optional(),
     trace: file.optional(),
+    attention: file.optional(),
+    attentionPoints: points.optional(),
     repaint: z.boolean(),
     out: file,
     json: z.boolean().default(false),
   })
   .superRefine(refuseContradictions)
+  .superRefine(({ attention, attentionPoints, width, height }, context) => {
+    const places = Array.isArray(attentionPoints) ? attentionPoints : undefined; // what is malformed is said already
+    const complain = (message: string) => context.addIssue({ code: "custom", path: ["attentionPoints"], message });
+    if (places && attention === undefined) complain("needs --attention");
+    if (places?.some(({ x, y }) => x >= width || y >= height)) complain(`leaves the result of ${width}x${height}`);
+  })
   .superRefine(({ mask, maskCombine, unets, ema, model, moreGarment }, context) => {
     if (model === "hd" && moreGarment.some(({ category }) => category !== "upperbody"))
       context.addIssue({ code: "custom", path: ["moreGarment"], message: "needs --model dc: the hd model knows tops" });

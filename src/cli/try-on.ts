@@ -1,6 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { openSafetensors } from "../checkpoint/safetensors.ts";
 import { safetensorsParts } from "../checkpoint/write.ts";
+import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import { directory, fileSource } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
 import { checkOnnx } from "../node/onnx.ts";
@@ -10,6 +11,7 @@ import type { TryOnInputs, TryOnResult, WornGarment } from "../pipelines/inputs.
 import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
 import type { RgbImage } from "../vision/image.ts";
+import { ATTENTION_FILES, attentionFiles, mapsOf } from "./attention.ts";
 import { DEBUG_FILES, debugFiles } from "./debug.ts";
 import { checkpointFolder, checkSteps, trainedUnets } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
@@ -66,9 +68,12 @@ async function dress(
     for (const { category } of [options, ...options.moreGarment]) await checkMaskNetworks(directory(folder), category);
     await checkOnnx();
   }
-  const { result, trace, adapter, load } = await compute(options, inputs, folder, interrupt.signal, progress);
+  const maps = mapsOf(options);
+  const watched = maps ? { ...inputs, fusion: maps.watching(inputs.fusion) } : inputs;
+  const { result, trace, adapter, load } = await compute(options, watched, folder, interrupt.signal, progress);
   interrupt.finish();
-  const files = await write(options, result, trace);
+  const shown = maps ? await attentionFiles(options.attention!, maps, result) : [];
+  const files = await write(options, result, trace, shown);
   progress.clear();
   for (const warning of result.warnings) say(`toile: note: ${warning}`);
   const timings = roundAll({ load, ...result.timings, total: performance.now() - began });
@@ -78,7 +83,9 @@ async function dress(
   return EXIT.ok;
 }
 
-type Pictures = Pick<TryOnInputs, "person" | "garment" | "moreGarments" | "fusion" | "mask" | "noise">;
+type Pictures = Pick<TryOnInputs, "person" | "garment" | "moreGarments" | "mask" | "noise"> & {
+  readonly fusion: FusionStrategy;
+};
 
 interface Computed {
   readonly result: TryOnResult;
@@ -170,6 +177,7 @@ async function checkPlaces(options: TryOnOptions): Promise<void> {
   }
   await checkFolder(out, own);
   if (debug !== undefined) await checkFolder(debug, DEBUG_FILES);
+  if (options.attention !== undefined) await checkFolder(options.attention, ATTENTION_FILES);
   if (trace === undefined) return;
   if (isInside(trace, out)) await checkFolder(dirname(trace), [basename(trace)]);
   else await checkFile(trace);
@@ -179,11 +187,12 @@ async function write(
   options: TryOnOptions,
   result: TryOnResult,
   trace: Trace | undefined,
+  attention: readonly (readonly [string, FileContent])[],
 ): Promise<Pick<Report, "images" | "pasted" | "mask" | "masked">> {
   const at = (name: string) => join(options.out, name);
   const own = names(options);
   const [mask, masked] = [at(own.mask), at(own.masked)];
-  const files: [string, FileContent][] = [];
+  const files: (readonly [string, FileContent])[] = [...attention];
   const add = async (name: string, image: RgbImage, i: number) =>
     files.push([at(name), await encodePng(image, { text: parameters(options, result, i) })]);
   for (const [i, name] of own.images.entries()) await add(name, result.images[i]!, i);

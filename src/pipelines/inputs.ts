@@ -92,6 +92,8 @@ export interface TryOnResult {
   readonly mask: GrayImage;
   /** The person without what was to be painted, at the output's size. */
   readonly masked: RgbImage;
+  /** The garments as the network saw them, at the results' size. */
+  readonly garments: readonly RgbImage[];
   /** Given again, it gives the same pictures. */
   readonly seed: number;
   /** Pixels. */

@@ -99,12 +99,12 @@ export class Runner {
         await this.#components.residency.only(vae);
         return decode({ device, vae, dtype, latents, ...inputs });
       });
-      const { mask, masked, generated, place } = pictures;
+      const { mask, masked, garments, generated, place } = pictures;
       const { note } = this.#garment!.conditioning;
       const warnings = note === undefined ? pictures.warnings : [...pictures.warnings, note];
       const paste = (image: RgbImage) => pasteBack(inputs.person, image, mask, place);
       const pasted = inputs.pasteBack ? images.map(paste) : undefined;
-      const made = { images, pasted, mask, masked, generated, warnings };
+      const made = { images, pasted, mask, masked, garments, generated, warnings };
       return { ...made, seed, width, height, steps, guidanceScale, dtype: this.#dtype, timings: phases.timings };
     } finally {
       bag.dispose();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openFusion } from "../../src/cli/fusion.ts";
 import { SUBSETS } from "../../src/training/masters.ts";
-import { root, toile, tryOnArgs } from "./run.ts";
+import { filesIn, root, toile, tryOnArgs } from "./run.ts";
 
 // A researcher's strategy as a file of their own: nothing of it is known to the library.
 
@@ -81,7 +81,15 @@ describe("a fusion strategy in a file", () => {
 
     const out = at("dressed");
     const trained = { checkpoints: join(root, "weights"), unets: at("whole/checkpoint-2"), height: "96" };
-    expect(toile(tryOnArgs(out, { ...trained, fusion: at("gated.mjs") }))).toMatchObject({ code: 0, err: "" });
+    const watched = { attention: join(out, "maps"), "attention-points": "30,40 31,60" };
+    const ran = toile(tryOnArgs(out, { ...trained, ...watched, fusion: at("gated.mjs") }));
+    expect(ran).toMatchObject({ code: 0, err: "" });
+    const names = ["attention.json", "match.png", "point-1.png", "point-2.png", "read.png", "share.png"];
+    expect(filesIn(join(out, "maps"))).toEqual(names);
+    const summary = JSON.parse(readFileSync(join(out, "maps/attention.json"), "utf8")) as Record<string, unknown>[];
+    expect(summary.map(({ block, pass }) => `${String(block)} ${String(pass)}`).join()).toBe(
+      "0 0,1 0,2 0,3 0,0 1,1 1,2 1,3 1",
+    );
     expect(readFileSync(join(out, "out_hd_0.png")).toString("latin1")).toContain('"fusion":"gated.mjs"');
   });
 
@@ -107,6 +115,14 @@ test.each([
 test("a further garment is category:file", () => {
   const refused = toile([...tryOnArgs(at("two")), "--more-garment", "lowerbody:x.png", "--more-garment", "hat"]);
   expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(/--more-garment .* is not category:file/)]);
+});
+
+test("places of --attention-points lie on the result", () => {
+  const refused = (more: string[]) => toile([...tryOnArgs(at("no")), ...more]).err;
+  expect(refused(["--attention-points", "1,2"])).toContain('--attention-points "1,2" needs --attention');
+  const outside = ["--attention", at("maps"), "--attention-points", "3,4 64,0"];
+  expect(refused(outside)).toContain('--attention-points "3,4 64,0" leaves the result of 64x64');
+  expect(refused(["--attention", at("maps"), "--attention-points", "3;4"])).toContain("is not a list of places");
 });
 
 test("--train strategy moves the strategy's own weights alone", () => {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
+import { AttentionMaps } from "../../src/models/fusion/attention_maps.ts";
 import { fusionNamed } from "../../src/models/fusion/strategies.ts";
 import type { FusionStrategy } from "../../src/models/fusion/strategy.ts";
+import { attentionSheets } from "../../src/pipelines/attention_sheets.ts";
 import type { TryOnInputs } from "../../src/pipelines/inputs.ts";
 import { unitedMasks, type GeneratedMask } from "../../src/pipelines/mask.ts";
 import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
@@ -86,6 +88,24 @@ describe("a try-on with a fusion", () => {
     };
     expect(await run({ fusion })).toEqual(await run({}));
     expect(passes).toBe(2);
+  });
+
+  test("attention maps of a run: its picture stays the same, and every block of every step is seen", async () => {
+    const maps = new AttentionMaps({ points: [{ x: 0.5, y: 0.4 }] });
+    const result = await pipeline({ ...inputs, ...lower, fusion: maps.watching(fusionNamed("concat")) });
+    expect(result.images[0]!.data).toEqual(await run(lower));
+    const readings = await maps.readings();
+    expect(readings.map(({ pass, block }) => [pass, block])).toEqual([0, 1].flatMap((p) => [0, 1, 2, 3].map((b) => [p, b]))); // prettier-ignore
+    for (const { grid, garments } of readings) {
+      expect([grid.width, grid.height].every((size) => size === 8 || size === 4)).toBe(true);
+      expect(garments).toHaveLength(2);
+      for (const { share } of garments) expect(share.every((value) => value > 0 && value < 1)).toBe(true);
+    }
+    const sheets = attentionSheets(readings, { person: result.images[0]!, garments: result.garments });
+    const names = ["share", "read", "match", "point-1"];
+    expect([...sheets.keys()]).toEqual([...names, ...names.map((name) => `${name}-2`)]);
+    for (const { width, height } of sheets.values()) expect([width, height]).toEqual([4 * 64, 2 * 64]);
+    expect(sheets.get("read")!.data).not.toEqual(sheets.get("read-2")!.data);
   });
 
   test("what is no strategy is refused", async () => {

@@ -77,8 +77,15 @@ export class GarmentKeyValues {
   }
 }
 
-/** [m, t, c] each → [m, sum of t, c]. */
-const inOneRow = (each: readonly Tensor[]): Tensor => (each.length === 1 ? each[0]! : concat(each, 1));
+/** [m, t, c] each → [the largest m, sum of t, c]. */
+function inOneRow(each: readonly Tensor[]): Tensor {
+  if (each.length === 1) return each[0]!;
+  const most = Math.max(...each.map(({ shape }) => shape[0]!));
+  return concat(
+    each.map((tokens) => spread(tokens, most)),
+    1,
+  );
+}
 
 /** Each of the m in a batch as often as it takes to make n, copies side by side: [m, ...] → [n, ...]. */
 export function spread(x: Tensor, n: number): Tensor {
