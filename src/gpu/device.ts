@@ -164,6 +164,7 @@ export class Device {
         `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`,
       );
     const names = Object.keys(kernel.bind) as B[];
+    for (const name of names) if (!bind[name]) throw new KernelError(kernel.name, `binding ${name} is missing`);
     // what is read is looked at first: nothing takes memory for a result that will not be
     for (const access of ["read", "read_write"])
       for (const name of names) if (kernel.bind[name] === access) this.#assertBindable(kernel.name, name, bind[name]);

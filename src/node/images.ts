@@ -109,8 +109,8 @@ export interface PngOptions {
  * @throws DeviceError when sharp is not installed
  */
 export async function encodePng(image: RgbImage | GrayImage, { text = {} }: PngOptions = {}): Promise<Uint8Array> {
-  const { width, height, data } = image;
   const channels = channelsOf(image);
+  const { width, height, data } = image;
   const sharp = await loadSharp();
   const picture = sharp(data, { raw: { width, height, channels }, limitInputPixels: false });
   return withText(

@@ -34,6 +34,7 @@ const isFolder = (files: Folder | ByteSource): files is Folder => "has" in files
 
 /** A checkpoint as its caller names it, opened: the diffusers layout as a folder, one file as a source of bytes. */
 export async function openFiles(device: Device, files: Folder | ByteSource | string): Promise<Folder | ByteSource> {
+  if (!files) throw new InputError(OP, "no checkpoint was named");
   if (typeof files !== "string") return files;
   if (!/\.(safetensors|ckpt|pth?|bin)$/i.test(files)) return folderOf(OP, device, files);
   const cut = Math.max(files.lastIndexOf("/"), files.lastIndexOf("\\")) + 1;

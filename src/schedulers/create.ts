@@ -32,7 +32,7 @@ const CLASSES = {
  * @throws InputError for an unknown class, and for options that are not implemented
  */
 export function createScheduler(config: SchedulerConfig, source: NoiseSource = {}): Scheduler {
-  const name = config["_class_name"];
+  const name = config?.["_class_name"];
   if (typeof name !== "string" || !Object.hasOwn(CLASSES, name))
     throw new InputError(
       "createScheduler",

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { ShapeError } from "../util/errors.ts";
+import { InputError, ShapeError } from "../util/errors.ts";
 import { sameShape, show } from "../util/shape.ts";
 import { add } from "./ops/binary.ts";
 import { recorderOf, recording, type Recorder, type Rule, type Saved } from "./recording.ts";
@@ -190,6 +190,7 @@ function accumulate(gradients: Gradients, slot: number, gradient: Tensor, of: Te
 /**
  * Value and gradients of `fn`, which computes one number from `parameters` and whatever else it reads.
  * @returns the value, and a gradient for each parameter: undefined where the value does not depend on it
+ * @throws ShapeError when the value is not one number; InputError when `fn` is asynchronous
  */
 export function valueAndGrad(
   device: Device,
@@ -201,6 +202,7 @@ export function valueAndGrad(
     tape.watch(parameters);
     return device.scope(() => {
       const value = tape.run(fn);
+      if (!(value instanceof Tensor)) throw new InputError("valueAndGrad", "the function must return a tensor at once");
       return { value, gradients: tape.backward(value, parameters) };
     });
   } finally {

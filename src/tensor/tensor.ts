@@ -176,6 +176,7 @@ export class Tensor {
 /** Bytes of a tensor. @throws ShapeError, DTypeError when there can be none such */
 function byteCount(op: string, shape: Shape, dtype: DType): number {
   if (!Object.hasOwn(BYTES, dtype)) throw new DTypeError(op, `no type "${String(dtype)}": f32, f16 or i32`);
+  if (!Array.isArray(shape)) throw new ShapeError(op, "the shape is missing");
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
     throw new ShapeError(op, `sizes must be whole and not negative, got ${show(shape)}`);
   return count(shape) * BYTES[dtype];

@@ -144,7 +144,7 @@ function size(op: string, shape: Shape): number {
 }
 
 function seedWord(seed: number | bigint): number {
-  if (typeof seed === "number" && !Number.isSafeInteger(seed))
+  if (typeof seed !== "bigint" && !Number.isSafeInteger(seed))
     throw new InputError("seed", `${seed} is not an integer that a number holds exactly; use a bigint`);
   const whole = BigInt(seed);
   if (whole < -(2n ** 63n) || whole >= 2n ** 64n)

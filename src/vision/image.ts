@@ -1,4 +1,4 @@
-import { NonFiniteError, ShapeError } from "../util/errors.ts";
+import { InputError, NonFiniteError, ShapeError } from "../util/errors.ts";
 
 /** Eight-bit colour, three bytes a pixel, row by row from the top. */
 export interface RgbImage {
@@ -21,7 +21,9 @@ export interface GrayImage {
 }
 
 /** 3 for an RgbImage, 1 for a GrayImage. @throws ShapeError when the bytes fit neither */
-export function channelsOf({ width, height, data }: RgbImage | GrayImage): 1 | 3 {
+export function channelsOf(image: RgbImage | GrayImage): 1 | 3 {
+  const { width, height, data } = image ?? {}; // who writes JavaScript may give a picture that there is not
+  if (!data) throw new InputError("image", `${String(image)} is no picture`);
   const channels = data.length / (width * height);
   if (channels !== 1 && channels !== 3)
     throw new ShapeError("image", `${data.length} bytes for ${width}x${height} pixels`);
