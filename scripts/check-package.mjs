@@ -58,11 +58,12 @@ export function packed(folder) {
 
 /** The files of a package that it should not hold, each with the reason. */
 export function misplaced(files, read) {
-  const allowed = /^(LICENSE|README\.md|package\.json|(dist|weights)\/.+|examples\/images\/[^/]+\.(png|jpg|md))$/;
+  const allowed =
+    /^(LICENSE|README\.md|package\.json|(dist|weights)\/.+|examples\/.+\.(js|wgsl|png|jpg|md)|docs\/guide\/[^/]+\.md)$/;
   const reasons = [
     [(path) => !allowed.test(path), "has no place in the package"],
     [
-      (path) => /(^|\/)(test|fixtures?)\/|\.test\.|\.(ts|wgsl|py)$/.test(path) && !path.endsWith(".d.ts"),
+      (path) => /(^|\/)(test|fixtures?)\/|\.test\.|\.(ts|py)$|^dist\/.*\.wgsl$/.test(path) && !path.endsWith(".d.ts"),
       "is a source",
     ],
     [(path) => path.endsWith(".map") && JSON.parse(read(path)).sources.some(isAbsolute), "names absolute paths"],

@@ -21,7 +21,7 @@ describe("the packed package", () => {
 
   test("holds what it needs and no more", () => {
     const tops = new Set(files.map((path) => path.replace(/\/.*/, "")));
-    expect([...tops].sort()).toEqual(["LICENSE", "README.md", "dist", "examples", "package.json", "weights"]);
+    expect([...tops].sort()).toEqual(["LICENSE", "README.md", "dist", "docs", "examples", "package.json", "weights"]);
     expect(check.misplaced(files, (path) => readFileSync(join(toile, path), "utf8"))).toEqual([]);
   });
 
