@@ -4,6 +4,7 @@ import { SCHEDULER_NAMES } from "../schedulers/names.ts";
 import { EXIT, explain, type ExitCode } from "./errors.ts";
 import { packageInfo } from "../node/package.ts";
 import { flushStderr, say } from "./stderr.ts";
+import type { AblateArguments } from "./ablate.ts";
 import type { DataArguments } from "./data.ts";
 import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
@@ -28,6 +29,7 @@ function program(): Command {
   addMask(toile);
   addEvaluate(toile);
   addEvaluateDrawn(toile);
+  addAblate(toile);
   addData(toile);
   addTrain(toile).action(async (options) => finish(await (await import("./train.ts")).trainTryOn(options)));
   addTrainVae(toile).action(async (options) => finish(await (await import("./train-vae.ts")).trainVae(options)));
@@ -228,6 +230,30 @@ function addEvaluateDrawn(toile: Command): void {
     .action(async (options: EvaluateArguments) =>
       finish(await (await import("./evaluate-drawn.ts")).evaluateDrawn(options)),
     );
+}
+
+function addAblate(toile: Command): void {
+  toile
+    .command("ablate")
+    .description("dress people by several fusions, guidance scales and steps, on one page; goes on where it stopped")
+    .option("--fusion <list>", "names, or files that export a strategy, with commas between", "concat,none")
+    .option("--scale <list>", "guidance scales", "2.0")
+    .option("--steps <list>", "denoising steps", "20")
+    .option("--drawn <n>", "that many held-out drawn people")
+    .option("--dataset-dir <dir>", "or the test pairs of a set (VITON-HD, Dress Code)")
+    .option("--pairs <n>", "at most so many of them", "8")
+    .option("--model <name>", "hd or dc", "hd")
+    .option("--checkpoints <dir>", "folder with the networks (default: the small one shipped)")
+    .option("--unets <dir>", "a checkpoint-N of `toile train`: its UNets instead of those of --checkpoints")
+    .option("--ema", "of --unets: the moving averages")
+    .option("--width <pixels>", "width of the pictures, a multiple of 8", "384")
+    .option("--height <pixels>", "height of the pictures, a multiple of 8", "512")
+    .option("--seed <n>", "of the noise, the same for all", "0")
+    .option("--scheduler <name>", Object.keys(SCHEDULER_NAMES).join(", "), "unipc")
+    .option("--dtype <name>", "auto, f32 or f16", "auto")
+    .option("--out <dir>", "folder for report.html, results.json, pictures and what was made so far", "ablation")
+    .option("--json", "print the JSON object instead of text")
+    .action(async (options: AblateArguments) => finish(await (await import("./ablate.ts")).ablate(options)));
 }
 
 function addData(toile: Command): void {

@@ -110,19 +110,23 @@ function figure(name: string, shown: Thumbnails | undefined, images: readonly Im
   return `<figure>${pictures.join("")}<figcaption>${escape(name)}${values.join("")}</figcaption></figure>`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Rows under a head. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[], tag: "td" | "th") =>
     `<tr>${cells.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join("")}</tr>`;
   return `<table>${line(head, "th")}${rows.map((cells) => line(cells, "td")).join("")}</table>`;
 }
 
-const number = (value: unknown): string =>
+/** Four digits after the point. */
+export const number = (value: unknown): string =>
   typeof value === "number" && Number.isFinite(value) ? value.toFixed(4) : String(value);
 
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
+/** Text as HTML shows it. */
+export const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
 
-const STYLE = `
+/** Of the pages. */
+export const STYLE = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem } dt { opacity: .7 } dd { margin: 0 }
