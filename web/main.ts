@@ -32,19 +32,22 @@ const state: {
   result?: { readonly reply: TryOnReply; readonly settings: Settings; readonly person: Shown; readonly garment: Shown };
   sample: number;
   maskNote: string;
-} = { examples: [], sample: 0, maskNote: "" };
+  /** Whether the mask is still the page's own guess. */
+  isGuess: boolean;
+} = { examples: [], sample: 0, maskNote: "", isGuess: false };
 
 const runButton = find<HTMLButtonElement>("#run");
 
 async function begin(): Promise<void> {
   try {
-    if (!("gpu" in navigator)) throw new Error("navigator.gpu is missing");
+    if (!("gpu" in navigator)) throw Object.assign(new Error("navigator.gpu is missing"), { name: "DeviceError" });
     const started = await client.ask("start", { weights: new URL("weights/", document.baseURI).href });
     showMachine(started);
     settings.offer(started);
     await offerExamples();
   } catch (error) {
-    find("#unsupported-reason").textContent = messageOf(error);
+    if (!(error instanceof Error) || error.name !== "DeviceError") return alertRun(error);
+    find("#unsupported-reason").textContent = error.message;
     find("#unsupported").hidden = false;
     find("#app").hidden = find("#machine").hidden = true;
   }
@@ -125,13 +128,14 @@ async function firstMask(person: Shown): Promise<void> {
   if (isDrawn) return useMask({ drawn: person.id }, "made from the drawing's own parts");
   const { width, height } = MaskEditor.sizeFor(person.width, person.height);
   state.maskNote = "only a guess: paint over the old garment, and where the new one may go";
+  state.isGuess = true;
   editor.open(person.bitmap, guessMask(width, height, settings.category));
 }
 
 async function useMask(from: MaskSource, note: string): Promise<void> {
   const { model, category } = settings;
   const mask = await client.ask("makeMask", { from, model, category });
-  state.maskNote = note;
+  [state.maskNote, state.isGuess] = [note, false];
   editor.open(state.person!.bitmap, mask);
 }
 
@@ -141,7 +145,7 @@ function showMask(mask: Mask): void {
 
 async function onSetting(changed: string): Promise<void> {
   if (changed !== "category" && changed !== "model") return;
-  if (state.person && !state.examples.some(({ person }) => person === state.person)) await usePerson(state.person);
+  if (state.person && state.isGuess && !editor.mask?.canUndo) await usePerson(state.person); // nothing painted is lost
   await offerExamples().catch((error: unknown) => (people.error = messageOf(error)));
 }
 
@@ -170,6 +174,7 @@ async function run(): Promise<void> {
     state.running = controller;
     showRunning(true);
     progress.begin(person, windowOf(mask));
+    find("#result").scrollIntoView({ block: "nearest" });
     const request = { ...chosen, person: person.id, garment: garment.id, mask: mask.image() };
     const reply = await client.ask("tryOn", request, {
       signal: controller.signal,
@@ -240,7 +245,7 @@ async function takeMaskFiles(files: FileList | null): Promise<void> {
 async function takeMask(file: File | undefined): Promise<void> {
   if (!file || !state.person) return;
   const mask = await client.ask("mask", file);
-  state.maskNote = `that of ${file.name}`;
+  [state.maskNote, state.isGuess] = [`that of ${file.name}`, false];
   editor.open(state.person.bitmap, mask);
 }
 
@@ -264,6 +269,8 @@ find("#cancel").addEventListener("click", () => state.running?.abort());
 find("#download").addEventListener("click", () => void download().catch((error: unknown) => alertRun(error)));
 for (const type of ["dragover", "drop"] as const) window.addEventListener(type, (event) => event.preventDefault()); // a picture dropped beside a card must not replace the page
 
-const alertRun = (error: unknown) => (find("#run-error").textContent = messageOf(error));
+function alertRun(error: unknown): void {
+  find("#run-error").textContent = messageOf(error);
+}
 
 void begin();

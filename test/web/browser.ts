@@ -44,7 +44,7 @@ export async function servePage(): Promise<Served> {
 
 /** @param withGpu - false: as a browser without WebGPU */
 export const launch = (executablePath: string, withGpu = true): Promise<Browser> =>
-  chromium.launch({ executablePath, args: ["--no-sandbox", ...(withGpu ? WEBGPU : [])] });
+  chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", ...(withGpu ? WEBGPU : [])] });
 
 /** What the page does that only a listener sees. */
 export interface Watched {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { directory } from "../../src/node/files.ts";
 import { encodePng, readImage, readText } from "../../src/node/images.ts";
 import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
 import { drawnDataset } from "../../src/training/data/drawn.ts";
+import { agnosticMask } from "../../src/vision/agnostic.ts";
 import type { GrayImage } from "../../src/vision/image.ts";
 import { root, scratch } from "../cli/run.ts";
 import {
@@ -24,6 +25,9 @@ import {
 declare const asked: { call?: string; input: { mask: GrayImage } }[]; // in the page
 
 const executable = browserPath();
+/** Of the checkpoint that ships: the page begins with the half-body model where there is one. */
+const model = existsSync(join(root, "weights/ootd/ootd_hd")) ? "hd" : "dc";
+const framing = model === "hd" ? "half" : "whole";
 
 /** Waits until a run has ended. @returns its error's text, empty when it went well */
 async function runEnded(page: Page): Promise<string> {
@@ -62,7 +66,7 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
   });
 
   test("a try-on of given files equals Node's for the same seed, and the page never stops answering", async () => {
-    const { person, garment, mask } = await drawnDataset({ seed: 5, width: 96, height: 128, framing: "half" }).get(3);
+    const { person, garment, mask } = await drawnDataset({ seed: 5, width: 96, height: 128, framing }).get(3);
     const folder = scratch();
     for (const [name, image] of Object.entries({ person, garment, mask }))
       writeFileSync(join(folder, `${name}.png`), await encodePng(image));
@@ -87,12 +91,16 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     const download = await downloading;
     const file = join(folder, "result.png");
     await download.saveAs(file);
-    expect(download.suggestedFilename()).toBe("toile_hd_42_0.png");
+    expect(download.suggestedFilename()).toBe(`toile_${model}_42_0.png`);
     const text = await readText(file);
     expect(JSON.parse(text["toile"]!)).toMatchObject({ seed: 42, steps: 3, scale: 2, person: "person.png", sample: 0 });
 
     const device = await requestDevice();
-    const pipeline = await TryOnPipeline.fromPretrained(directory(join(root, "weights")), { device, dtype: "f32" });
+    const pipeline = await TryOnPipeline.fromPretrained(directory(join(root, "weights")), {
+      device,
+      model,
+      dtype: "f32",
+    });
     const size = { width: 96, height: 128 };
     const { images } = await pipeline({ person, garment, mask, ...size, steps: 3, guidanceScale: 2, seed: 42 });
     const near = psnr(await readImage(file), images[0]!);
@@ -155,6 +163,22 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     await expect.poll(() => note.innerText()).not.toContain(`${Math.round((100 * before) / used.length)} %`);
     await use("undo");
     await expect.poll(() => note.innerText()).toContain(`${Math.round((100 * before) / used.length)} %`);
+  });
+
+  test("a label map and key points make the mask that the library makes of them", async () => {
+    const { labels, pose } = await drawnDataset({ seed: 8, width: 384, height: 512, framing }).get(0);
+    const keyPoints = JSON.stringify({ pose_keypoints_2d: pose!.map(({ x, y }) => [x, y]) });
+    await page.locator("#labels-file").setInputFiles([
+      { name: "labels.png", mimeType: "image/png", buffer: Buffer.from(await encodePng(labels!)) },
+      { name: "points.json", mimeType: "application/json", buffer: Buffer.from(keyPoints) },
+    ]);
+    await page.locator("#mask-note", { hasText: "made from labels.png" }).waitFor();
+    const painted = await page.locator("[data-mask-canvas]").evaluate((element) => {
+      const canvas = element as HTMLCanvasElement;
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] === 0 ? 0 : 255));
+    });
+    expect(painted).toEqual([...agnosticMask(labels!, pose, { model, category: "upperbody" }).data]);
   });
 
   test("cancel ends a run within a step, and the page runs again", async () => {
