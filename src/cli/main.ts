@@ -120,6 +120,8 @@ function addTryOn(toile: Command): void {
     .option("--person <file>", "picture of a person (png, jpeg or webp)")
     .option("--garment <file>", "picture of a garment")
     .option("--mask <file>", "where the garment may go: white on black, any size (default: generated)")
+    .option("--labels <file>", "make the mask from this label map: a PNG whose pixels are labels 0 to 18")
+    .option("--keypoints <file>", "and these key points: JSON, in pixels of 384x512")
     .option("--mask-combine <how>", "a given mask with the generated one: replace, add or subtract", "replace")
     .option(
       "--mask-mode <name>",

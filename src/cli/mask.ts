@@ -1,22 +1,18 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { directory, fileSource } from "../node/files.ts";
+import { directory } from "../node/files.ts";
 import { encodePng, readImage } from "../node/images.ts";
-import { readLabels } from "../node/labels.ts";
 import { MaskGenerator } from "../pipelines/mask.ts";
 import { othersIn } from "../pipelines/pictures.ts";
-import { InputError } from "../util/errors.ts";
-import { agnosticMask } from "../vision/agnostic.ts";
 import { fit, unfitMask } from "../vision/fit.ts";
 import { compositeGray, type GrayImage } from "../vision/image.ts";
-import { parseKeyPoints } from "../vision/keypoints.ts";
-import type { Pose } from "../vision/pose.ts";
 import { checkpointFolder } from "./checkpoints.ts";
 import { DEBUG_FILES, debugFiles } from "./debug.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
+import { maskFromFiles, maskSettings } from "./labels.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
-import { file, maskOptions, parseOptions, protectionOf, refuseContradictions } from "./options.ts";
+import { file, maskOptions, parseOptions, refuseContradictions } from "./options.ts";
 import { checkFolder, roundAll, writeAll } from "./output.ts";
 import { say } from "./stderr.ts";
 import type { FileContent } from "../util/host.ts";
@@ -97,23 +93,10 @@ interface Made {
   readonly notes: readonly string[];
 }
 
-const settings = (options: MaskOptions) => ({
-  model: options.model,
-  category: options.category,
-  mode: options.maskMode,
-  grow: options.maskGrow,
-  protect: protectionOf(options),
-});
-
 async function fromLabels(options: MaskOptions): Promise<Made> {
-  const labels = await readLabels(options.labels!);
-  const pose = options.keypoints === undefined ? undefined : await readKeyPoints(options.keypoints);
-  const began = performance.now();
-  const mask = agnosticMask(labels, pose, settings(options));
-  const timings = { mask: performance.now() - began };
-  const extra =
-    options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated: { labels, pose } });
-  return { mask, extra, timings, notes: [] };
+  const { mask, generated, time } = await maskFromFiles(options);
+  const extra = options.debug === undefined ? [] : await debugFiles(options.debug, { mask, generated });
+  return { mask, extra, timings: { mask: time }, notes: [] };
 }
 
 /** The size at which a photo is looked at, as the try-on's default. */
@@ -126,7 +109,7 @@ async function fromPerson(options: MaskOptions): Promise<Made> {
   const generator = new MaskGenerator(device, folder);
   try {
     const { image, place } = fit(photo, { ...LOOK, mode: options.fit });
-    const generated = await generator.generate(image, settings(options));
+    const generated = await generator.generate(image, maskSettings(options));
     const mask = unfitMask(generated.mask, place);
     const masked = compositeGray(photo, mask, 127);
     const extra = options.debug === undefined ? [] : await debugFiles(options.debug, { mask, masked, generated });
@@ -134,18 +117,5 @@ async function fromPerson(options: MaskOptions): Promise<Made> {
   } finally {
     await generator.dispose();
     device.destroy();
-  }
-}
-
-/** Key points are hundreds of bytes; a file of megabytes is another one. */
-const MAX_JSON = 2 ** 20;
-
-async function readKeyPoints(path: string): Promise<Pose> {
-  const source = await fileSource(path);
-  try {
-    if (source.size > MAX_JSON) throw new InputError(path, `${source.size} bytes are too many for key points`);
-    return parseKeyPoints(path, new TextDecoder().decode(await source.read(0, source.size)));
-  } finally {
-    await source.close();
   }
 }

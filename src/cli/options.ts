@@ -53,7 +53,7 @@ export const maskOptions = {
   debug: file.optional(),
 };
 
-type MaskOptions = z.infer<z.ZodObject<typeof maskOptions>>;
+export type MaskOptions = z.infer<z.ZodObject<typeof maskOptions>>;
 
 /** Complains about mask options that contradict each other. */
 export function refuseContradictions(
@@ -105,6 +105,8 @@ const TryOnOptions = z
     fusion: file,
     mask: file.optional(),
     maskCombine: oneOf(["replace", "add", "subtract"]),
+    labels: file.optional(),
+    keypoints: file.optional(),
     ...maskOptions,
     unets: file.optional(),
     ema: z.boolean().default(false),
@@ -135,6 +137,12 @@ const TryOnOptions = z
     const complain = (message: string) => context.addIssue({ code: "custom", path: ["attentionPoints"], message });
     if (places && attention === undefined) complain("needs --attention");
     if (places?.some(({ x, y }) => x >= width || y >= height)) complain(`leaves the result of ${width}x${height}`);
+  })
+  .superRefine(({ mask, labels, keypoints, category }, context) => {
+    const complain = (option: string, message: string) => context.addIssue({ code: "custom", path: [option], message });
+    if (mask !== undefined && labels !== undefined) complain("labels", "makes a mask: leave --mask out");
+    if (labels === undefined && keypoints !== undefined) complain("keypoints", "needs --labels");
+    if (labels !== undefined && keypoints === undefined && category !== "lowerbody") complain("keypoints", "is needed");
   })
   .superRefine(({ mask, maskCombine, unets, ema, model, moreGarment }, context) => {
     if (model === "hd" && moreGarment.some(({ category }) => category !== "upperbody"))

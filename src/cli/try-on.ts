@@ -10,13 +10,14 @@ import { Trace } from "../pipelines/trace.ts";
 import type { TryOnInputs, TryOnResult, WornGarment } from "../pipelines/inputs.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
 import { InputError } from "../util/errors.ts";
-import type { RgbImage } from "../vision/image.ts";
+import type { GrayImage, RgbImage } from "../vision/image.ts";
 import { ATTENTION_FILES, attentionFiles, mapsOf } from "./attention.ts";
 import { DEBUG_FILES, debugFiles } from "./debug.ts";
 import { checkpointFolder, checkSteps, trainedUnets } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { openFusion } from "./fusion.ts";
+import { maskFromFiles } from "./labels.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { parseTryOn, protectionOf, type TryOnOptions } from "./options.ts";
 import { checkFile, checkFolder, isInside, refuseCollision, roundAll, writeAll } from "./output.ts";
@@ -130,12 +131,17 @@ async function readInputs(options: TryOnOptions): Promise<Pictures> {
   const [person, garment] = [await readImage(options.person), await readImage(options.garment)];
   const moreGarments: WornGarment[] = [];
   for (const { category, file } of options.moreGarment) moreGarments.push({ category, garment: await readImage(file) });
-  const mask = options.mask === undefined ? undefined : await readMask(options.mask);
+  const mask = await readOrMakeMask(options);
   if (mask && !mask.data.some((value) => value >= 127))
-    throw new InputError(options.mask!, "the mask is all black: there is nothing to paint");
+    throw new InputError((options.mask ?? options.labels)!, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise);
   const fusion = await openFusion(options.fusion);
   return { person, garment, moreGarments, fusion, ...(mask && { mask }), ...(noise && { noise }) };
+}
+
+async function readOrMakeMask(options: TryOnOptions): Promise<GrayImage | undefined> {
+  if (options.labels !== undefined) return (await maskFromFiles(options)).mask;
+  return options.mask === undefined ? undefined : readMask(options.mask);
 }
 
 /** The pipeline checks the shape: it depends on the checkpoint's VAE. */
@@ -166,10 +172,10 @@ function names({ model, samples, pasteBack }: TryOnOptions) {
 
 /** A run of minutes must not fail at its end for want of a place to write to. Makes nothing yet. */
 async function checkPlaces(options: TryOnOptions): Promise<void> {
-  const { out, debug, trace, person, garment, moreGarment, mask, noise } = options;
+  const { out, debug, trace, person, garment, moreGarment, mask, labels, keypoints, noise } = options;
   const own = Object.values(names(options)).flat();
   if (trace !== undefined) {
-    const inputs = [person, garment, ...moreGarment.map((more) => more.file), mask, noise].filter(
+    const inputs = [person, garment, ...moreGarment.map((more) => more.file), mask, labels, keypoints, noise].filter(
       (path) => path !== undefined,
     );
     const shown = debug === undefined ? [] : DEBUG_FILES.map((name) => join(debug, name));
