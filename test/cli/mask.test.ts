@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { expect, test } from "vitest";
 import { writePng } from "../../src/node/images.ts";
 import { fixture } from "../helpers.ts";
-import { filesIn, scratch, toile } from "./run.ts";
+import { filesIn, scratch, toile, tryOnArgs } from "./run.ts";
 
 const LABELS = fixture("masks/00.parse.png");
 
@@ -85,4 +85,27 @@ test("a picture without a person: one line, no file", async () => {
   expect(ran.code).toBe(1);
   expect(ran.err).toBe("toile: mask: nothing to paint: the label map shows no person\n");
   expect(filesIn(out)).toEqual([]);
+});
+
+test("a try-on makes the same mask from the same files", async () => {
+  const folder = scratch();
+  const files = { labels: LABELS, keypoints: keypoints(folder) };
+  const ran = toile(tryOnArgs(join(folder, "out"), { ...files, mask: undefined, fit: "stretch", steps: "1" }));
+  expect(ran).toMatchObject({ code: 0 });
+  const published = await sharp(fixture("masks/00.hd.upper_body.png"))
+    .resize(64, 64, { kernel: "nearest", fit: "fill" })
+    .toColourspace("b-w")
+    .raw()
+    .toBuffer();
+  const made = await sharp(join(folder, "out", "mask.png"))
+    .toColourspace("b-w")
+    .raw()
+    .toBuffer();
+  expect(made.filter((value, i) => value !== published[i]).length).toBeLessThan(0.05 * made.length);
+  expect(made.some((value) => value === 255)).toBe(true);
+
+  const both = toile(tryOnArgs(join(folder, "none"), files));
+  expect(both).toMatchObject({ code: 2, err: expect.stringContaining("makes a mask: leave --mask out") });
+  const alone = toile(tryOnArgs(join(folder, "none"), { labels: LABELS, mask: undefined }));
+  expect(alone).toMatchObject({ code: 2, err: expect.stringContaining("--keypoints is needed") });
 });
