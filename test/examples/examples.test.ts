@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { filesIn, root, scratch } from "../cli/run.ts";
 
-const examples = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".js"));
+const examples = ["", "fusion/"].flatMap((folder) =>
+  readdirSync(join(root, "examples", folder)).flatMap((name) => (name.endsWith(".js") ? [`${folder}${name}`] : [])),
+);
 
 /** What an example's output must hold. */
 const SAYS: Readonly<Record<string, RegExp>> = {
@@ -13,6 +15,10 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   "ops.js": /^shape \[1,6,32\], first values -?\d/,
   "scheduler.js": /^10 DDIM steps end 0\.0000 from the answer/,
   "fusion.js": /^garment at 0: .*\ngarment at 0\.5: .*\ngarment at 1: /,
+  "fusion/own-strategy.js":
+    /concat\.png \n.*masked\.png \n.*gated\.png the fusion "gated" runs with weights that were not/,
+  "fusion/heat-map.js": /^block 0, timestep 999, 8x12: 0\.\d+\n(.*\n){30}block 15, timestep \d+, 8x12: 0\.\d+\n$/,
+  "fusion/two-garments.js": /two-concat\.png\n.*two-masked\.png\n$/,
   "text-to-image.js": /text\.png\n.*image\.png\n.*inpaint\.png/,
   "try-on.js": /striped-shirt\.png\n.*dotted-dress\.png/,
 };

@@ -54,7 +54,7 @@ export interface Fusion {
   input?(sample: Tensor): Tensor;
   /** The network's output for that input → [n, h, w, out_channels] as if `input` had changed nothing. */
   output?(predicted: Tensor): Tensor;
-  /** Computes what depends on the garment alone, after which the garment's tokens are not read any more. */
+  /** Computes what depends on the garment alone, after which the garment's tensors are not read any more. */
   prepare?(blocks: readonly FusedBlock[]): void;
   /** Whether the network is to be run anew at each step rather than recorded: slower, but JavaScript sees every pass. */
   readonly live?: boolean;
