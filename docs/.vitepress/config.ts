@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { defineConfig, type DefaultTheme } from "vitepress";
 
 const api = JSON.parse(
@@ -6,12 +6,17 @@ const api = JSON.parse(
 ) as DefaultTheme.SidebarItem[];
 const ENTRIES: Readonly<Record<string, string>> = { index: "toile", node: "toile/node" };
 
-const guides = [
-  { text: "A first try-on", link: "/guide/first-try-on" },
-  { text: "In a browser", link: "/guide/browser" },
-  { text: "Writing a kernel", link: "/guide/kernels" },
-  { text: "Training", link: "/guide/training" },
-];
+/** Every guide under its own title: these in this order, then the others. */
+const ORDER = ["first-try-on", "checkpoints", "browser", "fusion", "kernels", "training"];
+const folder = new URL("../guide/", import.meta.url);
+const place = (name: string) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
+const guides = readdirSync(folder)
+  .map((file) => file.replace(/\.md$/, ""))
+  .sort((a, b) => place(a) - place(b))
+  .map((name) => ({
+    text: /^# (.+)$/m.exec(readFileSync(new URL(`${name}.md`, folder), "utf8"))![1]!,
+    link: `/guide/${name}`,
+  }));
 
 export default defineConfig({
   title: "toile",

@@ -118,7 +118,7 @@ test("guides name commands and options that there are", () => {
   expect(unknown("nonsense")).toEqual(["toile nonsense: there is no such command"]);
 });
 
-test("guides link to pages that there are, and each is in the sidebar", () => {
+test("guides link to pages that there are, and begin with the title that the sidebar shows", () => {
   const dead = Object.entries(pages).flatMap(([name, page]) =>
     [...page.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)]
       .map(([, to]) => relative(root, join(root, dirname(name), to!)))
@@ -126,7 +126,5 @@ test("guides link to pages that there are, and each is in the sidebar", () => {
       .map((to) => `${name}: ${to}`),
   );
   expect(dead).toEqual([]);
-  const sidebar = readFileSync(join(root, "docs/.vitepress/config.ts"), "utf8");
-  const linked = [...sidebar.matchAll(/link: "\/(guide\/[^"]+)"/g)].map(([, link]) => `docs/${link}.md`);
-  expect(linked.sort()).toEqual([...guides].sort());
+  expect(guides.filter((name) => !/^# \S/.test(pages[name]!))).toEqual([]);
 });
