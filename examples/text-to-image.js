@@ -7,7 +7,7 @@ import { directory, readImage, readMask, requestDevice, shipped, writePng } from
 const [out = "out/examples", given] = process.argv.slice(2);
 await mkdir(out, { recursive: true });
 
-/** The small random try-on checkpoint has all the parts: a folder may find its files wherever they are. */
+/** The small try-on checkpoint has all the parts: a folder may find its files wherever they are. */
 function smallCheckpoint() {
   const files = directory(shipped("weights/ootd"));
   const at = (path) => path.replace("unet/", "ootd_hd/checkpoint-36000/unet_garm/");

@@ -11,7 +11,7 @@ const picture = (name) => here(`images/${name}.png`);
 await mkdir(out, { recursive: true });
 
 const device = await requestDevice();
-// the small random checkpoint; give the published one's folder instead
+// the small model that ships; give the published one's folder for photographs
 const pipeline = await TryOnPipeline.fromPretrained(here("../weights"), { device, model: "dc" });
 
 const person = await readImage(picture("astronaut"));
