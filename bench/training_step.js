@@ -51,7 +51,7 @@ async function setup({ channels, layers, latents: [n, h, w] }) {
   const networks = [await load("unet_garm", 4), await load("unet_vton", 8)];
   const masters = await Masters.of(networks);
   const trainer = new Trainer(masters, { learningRate: 1e-5, maxTrainSteps: 1000, maxGradNorm: 1 });
-  const pictures = ["noisy", "noise", "masked", "garment"].map((name) => [name, tensor(n, h, w, 4)]);
+  const pictures = ["noisy", "target", "masked", "garment"].map((name) => [name, tensor(n, h, w, 4)]);
   const timesteps = Array.from({ length: n }, (_, i) => 100 + 200 * i);
   const batch = { ...Object.fromEntries(pictures), promptEmbeds: tensor(n, TOKENS, WIDTH), timesteps };
   const unets = { garmentUnet: networks[0].module, tryOnUnet: networks[1].module };

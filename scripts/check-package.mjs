@@ -59,7 +59,7 @@ export function packed(folder) {
 /** The files of a package that it should not hold, each with the reason. */
 export function misplaced(files, read) {
   const allowed =
-    /^(LICENSE|README\.md|package\.json|(dist|weights)\/.+|examples\/.+\.(js|wgsl|png|jpg|md)|docs\/guide\/[^/]+\.md)$/;
+    /^(LICENSE|README\.md|package\.json|(dist|weights)\/.+|examples\/.+\.(js|wgsl|png|jpg|json|md)|docs\/guide\/[^/]+\.md)$/;
   const reasons = [
     [(path) => !allowed.test(path), "has no place in the package"],
     [

@@ -92,10 +92,17 @@ export function makeBatch(
     const [signal, level] = [levels.signal[timesteps[n]!]!, levels.noise[timesteps[n]!]!];
     return target.map((value, i) => signal * value + level * noise[n * size + i]!);
   });
+  const velocities = () => {
+    const all = pairs.map(({ target }, n) => {
+      const [signal, level] = [levels.signal[timesteps[n]!]!, levels.noise[timesteps[n]!]!];
+      return target.map((value, i) => signal * noise[n * size + i]! - level * value);
+    });
+    return stack(all, shape);
+  };
   const garments = pairs.map(({ garment }, n) => (dropped[n] ? new Float32Array(garment.length) : garment));
   return {
     noisy: stack(noisy, shape),
-    noise: Tensor.from(device, noise, [pairs.length, ...shape]),
+    target: levels.prediction === "epsilon" ? Tensor.from(device, noise, [pairs.length, ...shape]) : velocities(),
     masked: stack(
       pairs.map(({ masked }) => masked),
       shape,
@@ -111,6 +118,6 @@ export function makeBatch(
     ),
     timesteps,
     alphas: timesteps.map((t) => levels.signal[t]! ** 2),
-    weights: snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma)),
+    weights: snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma, levels.prediction)),
   };
 }

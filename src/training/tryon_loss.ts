@@ -10,8 +10,8 @@ import { Tensor } from "../tensor/tensor.ts";
 export interface TryOnBatch {
   /** The person's latents with noise, [n, h, w, c], at `timesteps`. */
   readonly noisy: Tensor;
-  /** The noise: what the network is to tell, [n, h, w, c]. */
-  readonly noise: Tensor;
+  /** What the network is to tell, [n, h, w, c]: the noise, or the velocity. */
+  readonly target: Tensor;
   /** The masked person's latents, the VAE's unscaled mode, [n, h, w, c]. */
   readonly masked: Tensor;
   /** The garment's latents, the VAE's unscaled mode; zero where outfitting dropout left them out. */
@@ -52,7 +52,7 @@ export interface TryOnLossOptions {
   readonly checkpointing?: boolean | undefined;
 }
 
-/** The noise that both UNets together see in a batch, [n, h, w, c] (arXiv 2403.01779, section 3). */
+/** What both UNets together tell of a batch: its noise, or its velocity, [n, h, w, c] (arXiv 2403.01779, section 3). */
 export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, options: TryOnLossOptions = {}): Tensor {
   const { garmentUnet, tryOnUnet } = networks;
   const { fusion: { strategy, module, latentScale = 1 } = PLAIN, checkpointing = false } = options;
@@ -76,11 +76,11 @@ export function predictNoise(networks: TryOnNetworks, batch: TryOnBatch, options
   return cast(predicted, "f32");
 }
 
-/** Mean squared error of the predicted noise, one number; with weights, each sample's own mean counts by its weight. */
+/** Mean squared error of what is told, one number; with weights, each sample's own mean counts by its weight. */
 export function tryOnLoss(networks: TryOnNetworks, batch: TryOnBatch, options?: TryOnLossOptions): Tensor {
   const predicted = predictNoise(networks, batch, options);
-  if (!batch.weights) return mseLoss(predicted, batch.noise);
-  const difference = sub(predicted, batch.noise);
+  if (!batch.weights) return mseLoss(predicted, batch.target);
+  const difference = sub(predicted, batch.target);
   const each = mean(mul(difference, difference), { dims: [1, 2, 3] });
   return mean(mul(each, Tensor.from(predicted.device, batch.weights, [batch.weights.length])));
 }

@@ -66,7 +66,7 @@ describe("toile try-on with a training's checkpoint", () => {
     rmSync(join(broken, "unet_garm_ema"), { recursive: true });
     expect(refused(broken, { ema: true })).toMatch(/broken: unet_garm_ema\/config.json is missing\n$/);
     const change = (name: string, fields: object) =>
-      writeFileSync(join(broken, name, "config.json"), JSON.stringify({ ...UNET, in_channels: 4, ...fields }));
+      writeFileSync(join(broken, name, "config.json"), JSON.stringify({ ...UNET, in_channels: 8, ...fields }));
     change("unet_garm", { cross_attention_dim: 48 });
     expect(refused(broken)).toMatch(
       /unet_garm\/config.json has cross_attention_dim 48, the text encoder's width is 32/,
@@ -74,7 +74,7 @@ describe("toile try-on with a training's checkpoint", () => {
     change("unet_garm", {});
     cpSync(join(checkpoint, "unet_vton", WEIGHTS), join(broken, "unet_garm", WEIGHTS));
     expect(refused(broken)).toMatch(
-      /unet_garm: 0 missing, 0 unexpected, 1 of another shape in .*: file \[8, 8, 3, 3\], model \[8, 4, 3, 3\]/,
+      /unet_garm: 0 missing, 0 unexpected, 1 of another shape in .*: file \[8, 16, 3, 3\], model \[8, 8, 3, 3\]/,
     );
     change("unet_garm", { block_out_channels: [16, 16] });
     expect(refused(broken)).toMatch(/unet_vton\/config.json has transformer blocks of widths 8.*unet_garm have 16/);

@@ -14,10 +14,9 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   "train.js": /^step 0: loss 0\.\d+\n(.*\n){2}step 300: loss 0\.000\d\d\n$/,
   "ops.js": /^shape \[1,6,32\], first values -?\d/,
   "scheduler.js": /^10 DDIM steps end 0\.0000 from the answer/,
-  "fusion.js": /^garment at 0: .*\ngarment at 0\.5: .*\ngarment at 1: /,
   "fusion/own-strategy.js":
     /concat\.png \n.*masked\.png \n.*gated\.png the fusion "gated" runs with weights that were not/,
-  "fusion/heat-map.js": /^block 0, timestep 999, 8x12: 0\.\d+\n(.*\n){30}block 15, timestep \d+, 8x12: 0\.\d+\n$/,
+  "fusion/heat-map.js": /^block 0, timestep 999, 16x24: 0\.\d+\n(.*\n){12}block 6, timestep \d+, 16x24: 0\.\d+\n$/,
   "fusion/two-garments.js": /two-concat\.png\n.*two-masked\.png\n$/,
   "text-to-image.js": /text\.png\n.*image\.png\n.*inpaint\.png/,
   "try-on.js": /striped-shirt\.png\n.*dotted-dress\.png/,

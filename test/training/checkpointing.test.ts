@@ -35,7 +35,7 @@ function batchOf(device: Device, { samples, height, width, context }: Sizes, fil
   const tensor = (...shape: number[]) => Tensor.from(device, fill(shape), shape);
   const latents = () => tensor(samples, height, width, 4);
   const timesteps = Array.from({ length: samples }, (_, i) => 100 + 300 * i);
-  const pictures = { noisy: latents(), noise: latents(), masked: latents(), garment: latents() };
+  const pictures = { noisy: latents(), target: latents(), masked: latents(), garment: latents() };
   return { ...pictures, promptEmbeds: tensor(samples, 2, context), timesteps } satisfies TryOnBatch;
 }
 

@@ -49,7 +49,7 @@ function batch(step: number): TryOnBatch {
   golden.set(`step${step}.kept`, { ...garment, data: kept });
   return {
     noisy: tensor(`step${step}.noisy`),
-    noise: tensor(`step${step}.noise`),
+    target: tensor(`step${step}.noise`),
     masked: tensor(`step${step}.masked_latents`),
     garment: tensor(`step${step}.kept`),
     promptEmbeds: tensor(`step${step}.prompt_embeds`),
