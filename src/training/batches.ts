@@ -118,6 +118,7 @@ export function makeBatch(
     ),
     timesteps,
     alphas: timesteps.map((t) => levels.signal[t]! ** 2),
-    weights: snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma, levels.prediction)),
+    weights:
+      snrGamma === undefined ? undefined : timesteps.map((t) => snrWeight(levels.snr[t]!, snrGamma, levels.prediction)),
   };
 }

@@ -53,7 +53,10 @@ describe.for(["epsilon", "v_prediction"] as const)("a batch whose networks tell 
   test("weighs every timestep alike in terms of the clean picture, up to γ", () => {
     // |Δε|² = snr |Δx|² and |Δv|² = (snr + 1) |Δx|²: min-SNR is min(snr, γ) of the clean picture's error
     for (const snr of [0.005, 0.9, 5, 700])
-      expect(snrWeight(snr, 5, prediction) * (prediction === "epsilon" ? snr : snr + 1)).toBeCloseTo(Math.min(snr, 5), 6);
+      expect(snrWeight(snr, 5, prediction) * (prediction === "epsilon" ? snr : snr + 1)).toBeCloseTo(
+        Math.min(snr, 5),
+        6,
+      );
   });
 });
 
