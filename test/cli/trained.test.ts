@@ -66,7 +66,10 @@ describe("toile try-on with a training's checkpoint", () => {
     rmSync(join(broken, "unet_garm_ema"), { recursive: true });
     expect(refused(broken, { ema: true })).toMatch(/broken: unet_garm_ema\/config.json is missing\n$/);
     const change = (name: string, fields: object) =>
-      writeFileSync(join(broken, name, "config.json"), JSON.stringify({ ...UNET, in_channels: 8, ...fields }));
+      writeFileSync(
+        join(broken, name, "config.json"),
+        JSON.stringify({ ...UNET, in_channels: 8, out_channels: 8, ...fields }),
+      );
     change("unet_garm", { cross_attention_dim: 48 });
     expect(refused(broken)).toMatch(
       /unet_garm\/config.json has cross_attention_dim 48, the text encoder's width is 32/,
