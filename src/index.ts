@@ -15,6 +15,14 @@ export { loadSafetensors } from "./checkpoint/load.ts";
 export { openSafetensors } from "./checkpoint/safetensors.ts";
 export { encodeSafetensors } from "./checkpoint/write.ts";
 export type { ByteSource, Folder, TensorSource } from "./checkpoint/source.ts";
+export {
+  cacheStore,
+  filesFolder,
+  remoteFolder,
+  type ByteStore,
+  type DownloadOptions,
+  type StoredBytes,
+} from "./checkpoint/remote.ts";
 export { UNet2DConditionModel } from "./models/unet/unet.ts";
 export { Capture, Concat, selfOnly } from "./models/unet/fusion.ts";
 export type { FusedBlock, Fusion, FusionPass, TokenGrid } from "./models/unet/fusion.ts";

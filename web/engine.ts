@@ -1,4 +1,4 @@
-import { DeviceLostError, requestDevice, SCHEDULER_NAMES, TryOnPipeline, type Device, type Folder } from "toile";
+import { DeviceLostError, requestDevice, SCHEDULER_NAMES, TryOnPipeline, type Device } from "toile";
 import { bitmapOf, type PictureStore } from "./pictures.ts";
 import type { MemoryReport, Model, Started, TryOnEvent, TryOnReply, TryOnRequest } from "./protocol.ts";
 import { fetchCheckpoint, fetchManifest, modelsOf, type Manifest } from "./weights.ts";
@@ -16,7 +16,6 @@ export class Engine {
   #device: Device | undefined;
   #weights = "";
   #manifest: Manifest | undefined;
-  #folder: { readonly model: Model; readonly folder: Folder } | undefined;
   #loaded: Loaded | undefined;
 
   constructor(pictures: PictureStore) {
@@ -83,11 +82,8 @@ export class Engine {
     this.#loaded = undefined;
     const device = await this.#open();
     const progress = (done: number, total: number) => report({ kind: "phase", phase: "load", done, total });
-    if (this.#folder?.model !== model) {
-      const folder = await fetchCheckpoint(this.#weights, this.#manifest!, model, { signal, onProgress: progress });
-      this.#folder = { model, folder };
-    }
-    const pipeline = await TryOnPipeline.fromPretrained(this.#folder.folder, { device, model, signal });
+    const folder = await fetchCheckpoint(this.#weights, this.#manifest!, model, { signal, onProgress: progress });
+    const pipeline = await TryOnPipeline.fromPretrained(folder, { device, model, signal });
     this.#loaded = { model, pipeline };
     return pipeline;
   }

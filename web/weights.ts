@@ -1,4 +1,4 @@
-import type { ByteSource, Folder } from "toile";
+import { cacheStore, remoteFolder, type Folder } from "toile";
 import type { Model } from "./protocol.ts";
 
 /** What of a checkpoint's manifest.json the page reads. */
@@ -26,7 +26,7 @@ const folderOf = (model: Model) => `ootd/ootd_${model}/`;
 export const modelsOf = ({ files }: Manifest): Model[] =>
   (["hd", "dc"] as const).filter((model) => files.some(({ path }) => path.startsWith(folderOf(model))));
 
-/** The files of one model, whole, from the page's own origin. */
+/** The files of one model, whole, from the page's own origin; kept for the next visit where the browser keeps things. */
 export async function fetchCheckpoint(
   base: string,
   manifest: Manifest,
@@ -34,33 +34,33 @@ export async function fetchCheckpoint(
   { signal, onProgress }: FetchOptions,
 ): Promise<Folder> {
   const other = folderOf(model === "hd" ? "dc" : "hd");
-  const wanted = manifest.files.filter(({ path }) => !path.startsWith(other) && !path.startsWith("training/"));
+  const wanted = manifest.files.filter(({ path }) => !/^(training\/|README)/.test(path) && !path.startsWith(other));
   const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
-  let done = 0;
-  const files = new Map<string, Blob>();
+  const come = new Map<string, number>();
+  const folder = await remoteFolder(base, {
+    signal,
+    store: "caches" in globalThis ? cacheStore(await caches.open("toile")) : undefined, // only where the page is secure
+    onProgress: (path, bytes) => {
+      come.set(path, bytes);
+      onProgress(
+        Math.min(
+          total,
+          [...come.values()].reduce((a, b) => a + b, 0),
+        ),
+        total,
+      );
+    },
+  });
   for (const { path, bytes } of wanted) {
-    const response = await fetch(new URL(path, base), { signal });
-    if (!response.ok) throw new Error(`${path} cannot be fetched: ${response.status}`);
-    const blob = await response.blob();
-    if (blob.size !== bytes) throw new Error(`${path} has ${blob.size} bytes, the manifest says ${bytes}`);
-    files.set(path, blob);
-    done += bytes;
-    onProgress(done, total);
+    await folder.open(path);
+    come.set(path, bytes); // those that were kept do not come
+    onProgress(
+      Math.min(
+        total,
+        [...come.values()].reduce((a, b) => a + b, 0),
+      ),
+      total,
+    );
   }
-  return blobFolder(manifest.name, files);
-}
-
-function blobFolder(name: string, files: ReadonlyMap<string, Blob>): Folder {
-  const find = (path: string): Blob => {
-    const blob = files.get(path);
-    if (!blob) throw new Error(`${name}: no file ${path}`);
-    return blob;
-  };
-  const open = async (path: string): Promise<ByteSource> => {
-    const blob = find(path);
-    const read = async (offset: number, length: number) =>
-      new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
-    return { name: path, size: blob.size, read };
-  };
-  return { name, has: async (path) => files.has(path), open, text: async (path) => find(path).text() };
+  return folder;
 }

@@ -1,0 +1,215 @@
+import { InputError } from "../util/errors.ts";
+import { malformed } from "./source.ts";
+
+/** What is known of a file before it is fetched: a manifest's entry. */
+export interface Expected {
+  readonly path: string;
+  readonly bytes?: number | undefined;
+  /** In hexadecimal. */
+  readonly sha256?: string | undefined;
+}
+
+/** A file, or what of it has come so far. */
+export interface StoredBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The version they belong to, as the server names it. */
+  readonly etag: string | undefined;
+  readonly complete: boolean;
+}
+
+/** Keeps files between visits, and what came of those whose fetch died. */
+export interface ByteStore {
+  get(key: string): Promise<StoredBytes | undefined>;
+  put(key: string, stored: StoredBytes): Promise<void>;
+  delete(key: string): Promise<void>;
+}
+
+export interface DownloadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How often in a row a fetch may die without a byte before it is given up. Default 3. */
+  readonly retries?: number;
+  /** Milliseconds before the first retry; each later one waits twice as long. Default 500. */
+  readonly backoff?: number;
+  readonly store?: ByteStore | undefined;
+  /** Bytes of the file that have come; the total is undefined where the server does not say it. */
+  readonly onProgress?: ((path: string, done: number, total: number | undefined) => void) | undefined;
+  /** Told once when the store refuses: the download goes on without it. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** A fetch that may be tried again. */
+class Died extends Error {}
+
+/** Waits, unless the signal says otherwise. */
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+  signal?.throwIfAborted();
+}
+
+/** One request. @throws InputError in one line for what no retry mends, Died for what one may */
+export async function request(url: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(url, init).catch((cause: unknown) => {
+    init.signal?.throwIfAborted();
+    throw new Died(`the server cannot be reached, or forbids other origins (CORS)`, { cause });
+  });
+  if (response.ok || response.status === 416) return response;
+  await response.body?.cancel();
+  const said = `the server answers ${response.status} ${response.statusText}`.trim();
+  if (response.status >= 500 || response.status === 429) throw new Died(said);
+  throw new InputError(url, said);
+}
+
+/** Tries until it works, or dies too often without getting further. */
+export async function persist<T>(
+  url: string,
+  options: DownloadOptions,
+  attempt: () => Promise<T>,
+  reached: () => number,
+): Promise<T> {
+  const { retries = 3, backoff = 500, signal } = options;
+  for (let [failures, before] = [0, reached()]; ;) {
+    try {
+      signal?.throwIfAborted();
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof Died)) throw error;
+      failures = reached() > before ? 1 : failures + 1;
+      before = reached();
+      if (failures > retries)
+        throw new InputError(url, `${error.message}, ${failures} times in a row after ${before} bytes`, {
+          cause: error.cause,
+        });
+      await pause(backoff * 2 ** (failures - 1), signal);
+    }
+  }
+}
+
+/** A file as it comes in. */
+class Incoming {
+  #bytes: Uint8Array<ArrayBuffer>;
+  etag: string | undefined;
+  /** Bytes that have come. */
+  done: number;
+
+  constructor(stored: StoredBytes | undefined) {
+    this.#bytes = stored?.bytes ?? new Uint8Array();
+    this.done = this.#bytes.length;
+    this.etag = stored?.etag;
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.done);
+  }
+
+  startOver(etag: string | undefined): void {
+    this.done = 0;
+    this.etag = etag;
+  }
+
+  append(chunk: Uint8Array, total: number | undefined): void {
+    const needed = this.done + chunk.length;
+    if (needed > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(needed, total ?? 2 * needed));
+      grown.set(this.bytes);
+      this.#bytes = grown;
+    }
+    this.#bytes.set(chunk, this.done);
+    this.done = needed;
+  }
+}
+
+/** Where a 206 begins and how long the whole file is, from "bytes 40-99/100". */
+function contentRange(response: Response): { readonly start: number; readonly total: number } | undefined {
+  const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
+  return match ? { start: Number(match[1]), total: Number(match[2]) } : undefined;
+}
+
+/** Length of a whole answer; unknown where the server packed it, since its length is then another one. */
+function contentLength(response: Response): number | undefined {
+  const length = response.headers.get("content-length");
+  return length === null || response.headers.get("content-encoding") ? undefined : Number(length);
+}
+
+/** Fetches what is missing of a file. @throws Died when the stream ends before the file does */
+async function fetchRest(url: string, expected: Expected, incoming: Incoming, options: DownloadOptions): Promise<void> {
+  const { signal, onProgress } = options;
+  // without a strong name of its version a part cannot be told from one of another version
+  const resumes = incoming.done > 0 && incoming.etag !== undefined && !incoming.etag.startsWith("W/");
+  if (!resumes) incoming.startOver(undefined);
+  const headers = resumes ? { range: `bytes=${incoming.done}-`, "if-range": incoming.etag! } : undefined;
+  const response = await request(url, { ...(headers && { headers }), ...(signal && { signal }) });
+  const range = response.status === 206 ? contentRange(response) : undefined;
+  const goesOn = range?.start === incoming.done;
+  if (response.status !== 200 && !goesOn) {
+    await response.body?.cancel();
+    incoming.startOver(undefined);
+    throw new Died(`the server answers ${response.status} with another part than was asked for`);
+  }
+  if (!goesOn) incoming.startOver(response.headers.get("etag") ?? undefined);
+  const total = goesOn ? range.total : contentLength(response);
+  checkSize(expected, total);
+  for (const reader = response.body!.getReader(); ;) {
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw new Died("the connection breaks off", { cause });
+    });
+    if (done) break;
+    incoming.append(value, total ?? expected.bytes);
+    onProgress?.(expected.path, incoming.done, total ?? expected.bytes);
+  }
+  if (total !== undefined && incoming.done < total) throw new Died("the connection ends early");
+}
+
+function checkSize({ path, bytes }: Expected, found: number | undefined): void {
+  if (bytes !== undefined && found !== undefined && found !== bytes)
+    throw malformed(path, `has ${found} bytes, the manifest says ${bytes}`);
+}
+
+const hexadecimal = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+async function checkHash({ path, sha256 }: Expected, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  if (sha256 === undefined) return;
+  const found = hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  if (found !== sha256) throw malformed(path, `is damaged: its SHA-256 is ${found}, the manifest says ${sha256}`);
+}
+
+/**
+ * A whole file over HTTP. A fetch that dies goes on where it stopped (RFC 9110, sections 13.1.5 and 14.2), also at the
+ * next visit where there is a store; size and SHA-256 are held against the manifest's.
+ * @throws InputError naming the URL when it cannot be had, FormatError naming the file when it is not the expected one
+ */
+export async function download(
+  url: string,
+  expected: Expected,
+  options: DownloadOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { onWarning } = options;
+  const key = expected.sha256 === undefined ? url : `${url}#${expected.sha256}`;
+  let store = options.store;
+  const refused = (error: unknown) => {
+    store = undefined;
+    onWarning?.(`${expected.path}: not kept for the next visit: ${(error as Error).message}`);
+  };
+  const stored = await store?.get(key).catch(refused);
+  const incoming = new Incoming(stored ?? undefined);
+  try {
+    if (!stored?.complete)
+      await persist(
+        url,
+        options,
+        () => fetchRest(url, expected, incoming, options),
+        () => incoming.done,
+      );
+    checkSize(expected, incoming.done);
+    await checkHash(expected, incoming.bytes);
+  } catch (error) {
+    const isDamaged = (error as Error).name === "FormatError";
+    if (isDamaged) await store?.delete(key).catch(refused);
+    else if (incoming.done > 0 && incoming.etag !== undefined)
+      await store?.put(key, { bytes: incoming.bytes, etag: incoming.etag, complete: false }).catch(refused);
+    throw error;
+  }
+  const { bytes, etag } = incoming;
+  if (!stored?.complete) await store?.put(key, { bytes, etag, complete: true }).catch(refused);
+  return bytes;
+}

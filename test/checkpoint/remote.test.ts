@@ -1,0 +1,286 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  cacheStore,
+  filesFolder,
+  remoteFolder,
+  type ByteStore,
+  type StoredBytes,
+} from "../../src/checkpoint/remote.ts";
+import { openSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { directory } from "../../src/node/files.ts";
+import { shipped } from "../../src/node/package.ts";
+
+/** What a server does with a request that is not handled as usual. @returns whether it has answered */
+type Trick = (request: IncomingMessage, response: ServerResponse, asked: number) => boolean;
+
+interface Served {
+  readonly url: string;
+  /** Path and `range` of every GET, in order. */
+  readonly gets: string[];
+  /** Bytes of files that were sent, those of broken answers too. */
+  sent: number;
+}
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+const etagOf = (bytes: Uint8Array) => `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
+
+/** A server of files with ranges, as RFC 9110 has them, and with tricks by path. */
+async function serve(files: Map<string, Uint8Array>, tricks: Readonly<Record<string, Trick>> = {}): Promise<Served> {
+  const asked = new Map<string, number>();
+  const served: Served = { url: "", gets: [], sent: 0 };
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(request.url!.slice(1));
+    const bytes = files.get(path);
+    if (request.method === "GET") {
+      served.gets.push([path, request.headers.range].filter(Boolean).join(" "));
+      asked.set(path, (asked.get(path) ?? 0) + 1);
+      if (tricks[path]?.(request, response, asked.get(path)!)) return;
+    }
+    if (!bytes) return void response.writeHead(404).end();
+    const etag = etagOf(bytes);
+    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
+    const isPart = range && [undefined, etag].includes(request.headers["if-range"] as string | undefined);
+    const [from, to] = isPart ? [Number(range[1]), Number(range[2] || bytes.length - 1)] : [0, bytes.length - 1];
+    const length = { "content-length": to + 1 - from, etag, "accept-ranges": "bytes" };
+    if (isPart) response.writeHead(206, { ...length, "content-range": `bytes ${from}-${to}/${bytes.length}` });
+    else response.writeHead(200, length);
+    if (request.method === "HEAD") return void response.end();
+    served.sent += to + 1 - from;
+    response.end(bytes.subarray(from, to + 1));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => (server.closeAllConnections(), server.close()));
+  return Object.assign(served, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+}
+
+/** Sends a share of the file, then cuts the line. */
+const dies =
+  (bytes: Uint8Array, share: number, times: number): Trick =>
+  (request, response, asked) => {
+    if (asked > times) return false;
+    const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
+    const head = { "content-length": bytes.length - from, etag: etagOf(bytes) };
+    if (from > 0)
+      response.writeHead(206, { ...head, "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` });
+    else response.writeHead(200, head);
+    const end = from + Math.floor(share * (bytes.length - from));
+    response.write(bytes.subarray(from, end), () => setTimeout(() => response.destroy(), 50));
+    return true;
+  };
+
+const FILE = "unet/weights.bin";
+const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 2654435761) >>> 24);
+const sha256 = createHash("sha256").update(content).digest("hex");
+const text = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+const entry = { path: FILE, bytes: content.length, sha256 };
+const withManifest = (bytes = content, of: object = entry) =>
+  new Map([
+    [FILE, bytes],
+    ["manifest.json", text({ files: [of] })],
+  ]);
+const quick = { backoff: 1 };
+
+class MapStore implements ByteStore {
+  readonly kept = new Map<string, StoredBytes>();
+  async get(key: string) {
+    return this.kept.get(key);
+  }
+  async put(key: string, stored: StoredBytes) {
+    this.kept.set(key, { ...stored, bytes: stored.bytes.slice() });
+  }
+  async delete(key: string) {
+    this.kept.delete(key);
+  }
+}
+
+/** The SHA-256 of the file as it comes. */
+async function all(url: string, options = {}): Promise<string> {
+  const folder = await remoteFolder(url, { ...quick, ...options });
+  const source = await folder.open(FILE);
+  return createHash("sha256")
+    .update(await source.read(0, source.size))
+    .digest("hex");
+}
+
+describe("a file over HTTP", () => {
+  test("whose fetch dies at 40 % goes on there", async () => {
+    const served = await serve(withManifest(), { [FILE]: dies(content, 0.4, 1) });
+    expect(await all(served.url)).toBe(sha256);
+    expect(served.gets).toEqual(["manifest.json", FILE, `${FILE} bytes=120000-`]);
+  });
+
+  test("which dies again and again comes as long as it gets further", async () => {
+    const served = await serve(withManifest(), { [FILE]: dies(content, 0.4, 8) });
+    expect(await all(served.url, { retries: 1 })).toBe(sha256);
+    expect(served.gets.length).toBe(10);
+  });
+
+  test("which never comes is given up, in one line", async () => {
+    const served = await serve(withManifest(), { [FILE]: dies(content, 0, 99) });
+    await expect(all(served.url, { retries: 2 })).rejects.toThrow(
+      /^http:.*weights\.bin: the connection breaks off, 3 times in a row after 0 bytes$/,
+    );
+  });
+
+  test("is whole where the server knows no ranges", async () => {
+    const plain: Trick = (_, response, asked) => {
+      if (asked === 1) return dies(content, 0.4, 1)(_, response, asked);
+      response.writeHead(200, { "content-length": content.length }).end(content);
+      return true;
+    };
+    const served = await serve(withManifest(), { [FILE]: plain });
+    expect(await all(served.url)).toBe(sha256);
+  });
+
+  test("begins again where it has become another file meanwhile", async () => {
+    const [old, files] = [content.map((byte) => byte ^ 1), withManifest()];
+    const served = await serve(files, { [FILE]: dies(old, 0.4, 1) });
+    expect(await all(served.url)).toBe(sha256);
+    expect(served.gets.at(-1)).toBe(`${FILE} bytes=120000-`); // asked for the rest, got all of the new one
+  });
+
+  test("with a wrong byte is found out by its hash, and not kept", async () => {
+    const damaged = content.slice();
+    damaged[123_456]! ^= 4;
+    const [served, store] = [await serve(withManifest(damaged)), new MapStore()];
+    await expect(all(served.url, { store })).rejects.toThrow(
+      /^unet\/weights\.bin: is damaged: its SHA-256 is \w{64}, the/,
+    );
+    expect([...store.kept.keys()].filter((key) => key.includes(FILE))).toEqual([]);
+  });
+
+  test("of a wrong size is refused with its name, before it comes", async () => {
+    const served = await serve(withManifest(content.slice(0, 250_000)));
+    await expect(all(served.url)).rejects.toThrow(/^unet\/weights\.bin: has 250000 bytes, the manifest says 300000/);
+  });
+
+  test("is asked for again after a 503, and not after a 404", async () => {
+    const busy: Trick = (_, response, asked) => asked === 1 && !!response.writeHead(503).end();
+    const served = await serve(withManifest(), { [FILE]: busy });
+    expect(await all(served.url)).toBe(sha256);
+    const gone = await serve(new Map([["manifest.json", text({ files: [entry] })]]));
+    await expect(all(gone.url)).rejects.toThrow(/weights\.bin: the server answers 404 Not Found$/);
+    expect(gone.gets.filter((path) => path === FILE)).toHaveLength(1);
+  });
+
+  test("is not loaded twice: the store has it", async () => {
+    const [served, store] = [await serve(withManifest()), new MapStore()];
+    expect(await all(served.url, { store })).toBe(sha256);
+    const before = served.gets.filter((path) => path === FILE).length;
+    expect(await all(served.url, { store })).toBe(sha256);
+    expect(served.gets.filter((path) => path === FILE)).toHaveLength(before);
+  });
+
+  test("that was given up goes on at the next visit", async () => {
+    const [served, store] = [await serve(withManifest(), { [FILE]: dies(content, 0.4, 1) }), new MapStore()];
+    await expect(all(served.url, { store, retries: 0 })).rejects.toThrow(/breaks off/);
+    expect(await all(served.url, { store })).toBe(sha256);
+    expect(served.gets.at(-1)).toBe(`${FILE} bytes=120000-`);
+    expect(served.sent).toBeLessThan(200_000);
+  });
+
+  test("that comes slowly can be aborted, and says how far it is", async () => {
+    const slow: Trick = (_, response) => {
+      response.writeHead(200, { "content-length": content.length });
+      response.write(content.subarray(0, 1000));
+      return true;
+    };
+    const [served, controller] = [await serve(withManifest(), { [FILE]: slow }), new AbortController()];
+    const heard: unknown[] = [];
+    const onProgress = (path: string, done: number, total: number | undefined) => {
+      if (path !== FILE) return;
+      heard.push([done, total]);
+      controller.abort();
+    };
+    await expect(all(served.url, { signal: controller.signal, onProgress })).rejects.toThrow(/abort/i);
+    expect(heard).toEqual([[1000, 300_000]]);
+  });
+
+  test("a store that refuses is a warning", async () => {
+    const [served, said] = [await serve(withManifest()), [] as string[]];
+    const store = new MapStore();
+    store.put = async () => Promise.reject(new Error("the quota is exceeded"));
+    expect(await all(served.url, { store, onWarning: (message: string) => said.push(message) })).toBe(sha256);
+    expect(said.filter((line) => line.startsWith(FILE))).toEqual([
+      `${FILE}: not kept for the next visit: the quota is exceeded`,
+    ]);
+  });
+});
+
+describe("a folder", () => {
+  test("with a manifest holds what that lists, one without is asked", async () => {
+    const listed = await remoteFolder((await serve(withManifest())).url, quick);
+    expect([await listed.has(FILE), await listed.has("other.bin")]).toEqual([true, false]);
+    await expect(listed.open("other.bin")).rejects.toThrow(/other\.bin: the manifest does not list it$/);
+    const bare = await remoteFolder((await serve(new Map([[FILE, content]]))).url, quick);
+    expect([await bare.has(FILE), await bare.has("other.bin")]).toEqual([true, false]);
+    expect((await bare.open(FILE)).size).toBe(content.length);
+  });
+
+  test.for(["no json", '{"files": 3}', '{"files": [{"bytes": 3}]}', "null"])(
+    "with the manifest %s is refused",
+    async (json) => {
+      const served = await serve(new Map([["manifest.json", text(json)]]));
+      await expect(remoteFolder(served.url, quick)).rejects.toThrow(/manifest\.json: (is no JSON|lists no files)/);
+    },
+  );
+
+  test("that nobody serves is one line", async () => {
+    await expect(remoteFolder("http://127.0.0.1:9", { retries: 0 })).rejects.toThrow(
+      /^http:.*cannot be reached, or forbids/,
+    );
+  });
+
+  test("of the model that ships is the same by URL as on the disk", async () => {
+    const weights = shipped("weights");
+    const { files } = JSON.parse(readFileSync(join(weights, "manifest.json"), "utf8")) as { files: { path: string }[] };
+    const held = new Map(files.map(({ path }) => [path, new Uint8Array(readFileSync(join(weights, path)))]));
+    held.set("manifest.json", new Uint8Array(readFileSync(join(weights, "manifest.json"))));
+    const [remote, local] = [await remoteFolder((await serve(held)).url, quick), directory(weights)];
+    const part = "ootd/vae/diffusion_pytorch_model.safetensors";
+    const [a, b] = [await openSafetensors(await remote.open(part)), await openSafetensors(await local.open(part))];
+    expect([...a.tensors.keys()]).toEqual([...b.tensors.keys()]);
+    for (const name of a.tensors.keys()) expect(Buffer.compare(await a.read(name), await b.read(name))).toBe(0);
+    expect(await remote.text("ootd/vae/config.json")).toBe(await local.text("ootd/vae/config.json"));
+    await b.close();
+  });
+
+  test("of dropped files is read without their outermost folder", async () => {
+    const dropped = (path: string, data: string) =>
+      Object.defineProperty(new File([data], path.split("/").at(-1)!), "webkitRelativePath", { value: path });
+    const folder = filesFolder("dropped", [
+      dropped("mine/unet/config.json", "{}"),
+      dropped("mine/vae/a.bin", "abcdef"),
+    ]);
+    expect(await folder.text("unet/config.json")).toBe("{}");
+    expect([await folder.has("vae/a.bin"), await folder.has("mine/vae/a.bin")]).toEqual([true, false]);
+    expect(new TextDecoder().decode(await (await folder.open("vae/a.bin")).read(2, 3))).toBe("cde");
+    await expect(folder.open("none")).rejects.toThrow(/^dropped: there is no file none$/);
+  });
+});
+
+test("the browser's cache keeps a file, what came of one, and its version", async () => {
+  const held = new Map<string, Response>();
+  const cache = {
+    match: async (key: RequestInfo | URL) => held.get(String(key))?.clone(),
+    put: async (key: RequestInfo | URL, response: Response) => void held.set(String(key), response),
+    delete: async (key: RequestInfo | URL) => held.delete(String(key)),
+  };
+  const store = cacheStore(cache);
+  const part = { bytes: content.slice(0, 10), etag: '"v1"', complete: false };
+  await store.put("https://shop/a#1", part);
+  await store.put("https://shop/a#2", { ...part, etag: undefined, complete: true });
+  expect(await store.get("https://shop/a#1")).toEqual(part);
+  expect(await store.get("https://shop/a#2")).toEqual({ ...part, etag: undefined, complete: true });
+  await store.delete("https://shop/a#1");
+  expect(await store.get("https://shop/a#1")).toBeUndefined();
+});
