@@ -11,25 +11,33 @@ export interface Expected {
 
 /** A file, or what of it has come so far. */
 export interface StoredBytes {
+  /** From the file's beginning. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The version they belong to, as the server names it. */
   readonly etag: string | undefined;
+  /** Whether that is all of it. */
   readonly complete: boolean;
 }
 
 /** Keeps files between visits, and what came of those whose fetch died. */
 export interface ByteStore {
+  /** What is kept under the key. */
   get(key: string): Promise<StoredBytes | undefined>;
+  /** Keeps it in place of what was there. */
   put(key: string, stored: StoredBytes): Promise<void>;
+  /** Forgets it. */
   delete(key: string): Promise<void>;
 }
 
+/** How files are fetched. */
 export interface DownloadOptions {
+  /** Aborts what is under way, then and later. */
   readonly signal?: AbortSignal | undefined;
   /** How often in a row a fetch may die without a byte before it is given up. Default 3. */
   readonly retries?: number;
   /** Milliseconds before the first retry; each later one waits twice as long. Default 500. */
   readonly backoff?: number;
+  /** Keeps files for the next visit. Default: none. */
   readonly store?: ByteStore | undefined;
   /** Bytes of the file that have come; the total is undefined where the server does not say it. */
   readonly onProgress?: ((path: string, done: number, total: number | undefined) => void) | undefined;
