@@ -9,6 +9,7 @@ import {
   type TensorInfo,
   type TensorSource,
 } from "./source.ts";
+import { InputError } from "../util/errors.ts";
 
 export const METADATA = "__metadata__";
 export const MAX_HEADER = 100_000_000;
@@ -29,6 +30,11 @@ interface Entry extends TensorInfo {
  * @throws FormatError in one line that names the file
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorSource> {
+  if (typeof source?.read !== "function")
+    throw new InputError(
+      "openSafetensors",
+      `a ByteSource is needed, not a ${typeof source}: fileSource(path) of toile/node makes one`,
+    );
   const headerBytes = await readHeaderLength(source);
   const dataStart = 8 + headerBytes;
   const text = decodeHeader(source.name, await source.read(8, headerBytes));

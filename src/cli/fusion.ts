@@ -7,15 +7,16 @@ import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import { reasonOf } from "../node/files.ts";
 import { shipped } from "../node/package.ts";
 import { InputError } from "../util/errors.ts";
+import { UsageError } from "./errors.ts";
 
 const isFile = (text: string): boolean => /\.[cm]?[jt]s$/i.test(text);
 
 /**
  * `--fusion`: a strategy that ships, by its name, or one of the user's own, from a file that exports it by default.
- * @throws InputError when there is no such strategy, or no such file, or the file exports something else
+ * @throws UsageError when there is no such strategy, InputError when there is no such file or it exports something else
  */
 export async function openFusion(text: string): Promise<FusionStrategy> {
-  if (!isFile(text)) return fusionNamed(text);
+  if (!isFile(text)) return named(text);
   await access(text).catch((error: NodeJS.ErrnoException) => {
     throw new InputError(text, reasonOf(error), { cause: error });
   });
@@ -26,6 +27,14 @@ export async function openFusion(text: string): Promise<FusionStrategy> {
   if (typeof found?.fuse !== "function" || typeof found.name !== "string" || found.name === "")
     throw new InputError(text, "does not export a fusion strategy by default: an object with a name and fuse()");
   return found as FusionStrategy;
+}
+
+function named(text: string): FusionStrategy {
+  try {
+    return fusionNamed(text);
+  } catch (error) {
+    throw new UsageError(`--${(error as Error).message}`, { cause: error });
+  }
 }
 
 let found = false;

@@ -1,9 +1,16 @@
-import { DTypeError, ShapeError } from "../util/errors.ts";
+import { DTypeError, InputError, ShapeError } from "../util/errors.ts";
 import { show, type Shape } from "../util/shape.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** Throws where JavaScript, which checks no types, gave something that is no tensor. */
+function given(op: string, name: string, x: unknown): void {
+  const found = x === null ? "null" : typeof x;
+  if (found !== "object") throw new InputError(op, `${name} is ${found}, a tensor is needed`);
+}
+
 /** Throws unless a tensor is data in natural order with at least one element. */
 export function dataOf(op: string, x: Tensor): void {
+  given(op, "x", x);
   if (x.packed) throw new ShapeError(op, `a packed weight ${show(x.shape)} is no data: only linear and conv2d read it`);
   if (x.size === 0) throw new ShapeError(op, `a size of 0 in ${show(x.shape)}`);
 }
@@ -17,6 +24,8 @@ export function floatType(op: string, x: Tensor): "f32" | "f16" {
 
 /** Throws unless both tensors have one type. */
 export function sameType(op: string, names: readonly [string, string], a: Tensor, b: Tensor): "f32" | "f16" {
+  given(op, names[0], a);
+  given(op, names[1], b);
   if (a.dtype !== b.dtype) throw new DTypeError(op, `${names[0]} is ${a.dtype} and ${names[1]} is ${b.dtype}`);
   if (b.size === 0) throw new ShapeError(op, `a size of 0 in ${show(b.shape)}`);
   return floatType(op, a);

@@ -62,6 +62,8 @@ export class Tensor {
     dtype: DType = data instanceof Int32Array ? "i32" : "f32",
   ): Tensor {
     byteCount("Tensor.from", shape, dtype);
+    const odd = Array.isArray(data) ? data.findIndex((value) => typeof value !== "number") : -1;
+    if (odd >= 0) throw new DTypeError("Tensor.from", `element ${odd} is a ${typeof data[odd]}, not a number`);
     if (data.length !== count(shape))
       throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
     const view = device.upload(encode(data, dtype));

@@ -25,8 +25,8 @@ import { activationBackward } from "./unary.ts";
  */
 export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, activation = "none", residual } = options;
-  const [out = 0, inputs = 0] = weight.shape;
   const shape = productShape("linear", x, weight, options);
+  const [out = 0, inputs = 0] = weight.shape;
   const rule = {
     inputs: [x, weight, bias, residual],
     save: (_: Tensor, needs: readonly boolean[]) =>
