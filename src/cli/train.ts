@@ -16,7 +16,7 @@ import { encodePair } from "../training/encode.ts";
 import { initialize } from "../nn/init.ts";
 import { Shuffled } from "../training/loop.ts";
 import { FUSION_FOLDER, Masters, SUBSETS, type TrainedNetwork } from "../training/masters.ts";
-import { noiseLevels } from "../training/noise_levels.ts";
+import { noiseLevels, type TimestepBias } from "../training/noise_levels.ts";
 import { tryOnLoss, type TrainedFusion, type TryOnNetworks } from "../training/tryon_loss.ts";
 import { InputError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
@@ -126,6 +126,12 @@ async function trainedFusion(
   return { strategy, module, latentScale };
 }
 
+function timestepBias(options: TrainArguments): TimestepBias | undefined {
+  const { timestep_bias_strategy: strategy, timestep_bias_multiplier: multiplier } = options;
+  const { timestep_bias_portion: portion, timestep_bias_begin: begin, timestep_bias_end: end } = options;
+  return strategy === "none" ? undefined : { strategy, multiplier, portion, begin, end };
+}
+
 /** Fetches, encodes and stacks the pairs of a micro-batch. */
 function batches(device: Device, dataset: TryOnDataset, { encoders, unets, options, fusion }: Parts) {
   const { seed, train_batch_size: size, model, cache_latents: caches, gradient_checkpointing: checkpointing } = options;
@@ -141,6 +147,7 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
     garmentDropout: options.garment_dropout,
     snrGamma: options.snr_gamma,
     noiseOffset: options.noise_offset,
+    timestepBias: timestepBias(options),
   };
   const encoded = async ({ index, epoch }: { index: number; epoch: number }) => {
     const kept = cache.get(index);

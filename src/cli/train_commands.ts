@@ -55,6 +55,11 @@ export function addTrain(toile: Command): Command {
     .option("--garment_dropout <x>", "share of the samples whose garment is left out", "0.1")
     .option("--snr_gamma <x>", "weigh timesteps by min-SNR")
     .option("--noise_offset <x>", "strength of an offset added to the noise", "0")
+    .option("--timestep_bias_strategy <name>", "timesteps drawn more often: none, earlier, later or range", "none")
+    .option("--timestep_bias_multiplier <x>", "how much more often", "1")
+    .option("--timestep_bias_portion <x>", "which share of all timesteps is earlier or later", "0.25")
+    .option("--timestep_bias_begin <n>", "first timestep of the range", "0")
+    .option("--timestep_bias_end <n>", "end of the range", "1000")
     .option(
       "--gradient_checkpointing",
       "run layers again in the backward pass: a third more time, a fifth of the memory",

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { LR_SCHEDULERS } from "../training/lr_scheduler.ts";
 import { SUBSETS, type Subset } from "../training/masters.ts";
+import { TIMESTEP_BIAS_STRATEGIES } from "../training/noise_levels.ts";
 import { file, oneOf, real, size, whole } from "./options.ts";
 
 const MANY = 1e9;
@@ -53,6 +54,11 @@ export const TrainOptions = z.object({
   garment_dropout: share,
   snr_gamma: rate.optional(),
   noise_offset: share,
+  timestep_bias_strategy: oneOf(TIMESTEP_BIAS_STRATEGIES),
+  timestep_bias_multiplier: rate,
+  timestep_bias_portion: share,
+  timestep_bias_begin: whole(0, MANY),
+  timestep_bias_end: count,
   gradient_checkpointing: flag,
   cache_latents: flag,
 });

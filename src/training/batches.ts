@@ -3,7 +3,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { ShapeError } from "../util/errors.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show, type Shape } from "../util/shape.ts";
-import { snrWeight, type NoiseLevels } from "./noise_levels.ts";
+import { biasedTimesteps, snrWeight, type NoiseLevels, type TimestepBias } from "./noise_levels.ts";
 import type { TryOnBatch } from "./tryon_loss.ts";
 
 /** One pair as the UNets see it. Latents are [h, w, c]; the numbers are the host's, so that a whole set fits. */
@@ -30,6 +30,8 @@ export interface NoiseOptions {
   readonly snrGamma?: number | undefined;
   /** Strength of an offset added to the noise, the same over each channel of a sample. */
   readonly noiseOffset?: number;
+  /** Which timesteps are drawn more often; none: all alike. */
+  readonly timestepBias?: TimestepBias | undefined;
 }
 
 /** What is drawn at random for a batch. */
@@ -45,9 +47,11 @@ export interface BatchDraw {
  * a run that goes on later draws what it would have drawn.
  */
 export function drawBatch(seed: number, batch: number, samples: number, size: Shape, options: NoiseOptions): BatchDraw {
-  const { levels, garmentDropout = 0.1, noiseOffset = 0 } = options;
+  const { levels, garmentDropout = 0.1, noiseOffset = 0, timestepBias } = options;
   const generator = new TorchGenerator(mixSeeds(seed, batch));
-  const timesteps = [...generator.randint(0, levels.count, [samples])];
+  const timesteps = timestepBias
+    ? biasedTimesteps(generator.rand([samples]), levels.count, timestepBias)
+    : [...generator.randint(0, levels.count, [samples])];
   const dropped = [...generator.rand([samples])].map((chance) => chance < garmentDropout);
   const noise = generator.randn([samples, ...size]);
   if (noiseOffset > 0) {

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { requestDevice } from "../../src/node/device.ts";
 import { drawBatch, makeBatch, type EncodedPair } from "../../src/training/batches.ts";
-import { noiseLevels, snrWeight } from "../../src/training/noise_levels.ts";
+import { biasedTimesteps, noiseLevels, snrWeight } from "../../src/training/noise_levels.ts";
 import { normal } from "../helpers.ts";
 
 const gpu = await requestDevice();
@@ -62,3 +62,45 @@ describe.for(["epsilon", "v_prediction"] as const)("a batch whose networks tell 
 
 test("what a network cannot be trained to tell is refused", () =>
   expect(() => noiseLevels({ ...SCHEDULE, prediction_type: "sample" })).toThrow(/prediction_type is "sample"/));
+
+describe("biased timesteps", () => {
+  const bias = { strategy: "later", multiplier: 4, portion: 0.25, begin: 3, end: 5 } as const;
+  const even = Array.from({ length: 4000 }, (_, i) => (i + 0.5) / 4000);
+  const shares = (timesteps: readonly number[], count: number) => {
+    const found = new Array<number>(count).fill(0);
+    for (const t of timesteps) found[t]! += 1 / timesteps.length;
+    return found;
+  };
+
+  test.for([
+    ["none", [1, 1, 1, 1, 1, 1, 1, 1]],
+    ["earlier", [4, 4, 1, 1, 1, 1, 1, 1]],
+    ["later", [1, 1, 1, 1, 1, 1, 4, 4]],
+    ["range", [1, 1, 1, 4, 4, 1, 1, 1]],
+  ] as const)("%s: as often as diffusers' weights say", ([strategy, weights]) => {
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const found = shares(biasedTimesteps(even, 8, { ...bias, strategy }), 8);
+    for (const [t, share] of found.entries()) expect(share).toBeCloseTo(weights[t]! / total, 3);
+  });
+
+  test("a multiplier below one draws them less often", () => {
+    const found = shares(biasedTimesteps(even, 4, { ...bias, strategy: "earlier", multiplier: 0.5 }), 4);
+    expect(found[0]).toBeCloseTo(0.5 / 3.5, 3);
+  });
+
+  test("the ends of the chances stay inside", () =>
+    expect(biasedTimesteps([0, 1 - 2 ** -24, 1 - 2 ** -53], 1000, bias)).toEqual([0, 999, 999]));
+
+  test("a range that holds nothing is refused", () =>
+    expect(() => biasedTimesteps([0], 4, { ...bias, strategy: "range", begin: 4, end: 9 })).toThrow(
+      "train: the timestep bias from 4 to 4 holds none of 4",
+    ));
+
+  test("a batch follows it", () => {
+    const levels = noiseLevels({ ...SCHEDULE, prediction_type: "epsilon" });
+    const plain = drawBatch(5, 0, 32, SHAPE, { levels });
+    const biased = drawBatch(5, 0, 32, SHAPE, { levels, timestepBias: { ...bias, multiplier: 1e6 } });
+    expect(biased.timesteps.every((t) => t >= 750)).toBe(true);
+    expect(plain.timesteps.every((t) => t >= 750)).toBe(false);
+  });
+});
