@@ -1,31 +1,19 @@
 import type { Device } from "../gpu/device.ts";
-import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
+import type { DeviceFacts } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
-import { bindRange, ranges } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import applySource from "./group_norm_apply.wgsl";
 import combineSource from "./group_norm_combine.wgsl";
 import statsSource from "./group_norm_stats.wgsl";
 import activation from "./lib/activation.wgsl";
-import index from "./lib/index.wgsl";
+import { chunkDispatches, chunkFiles, chunkParams, mostPixels, WG, type PixelSizes } from "./pixel_chunks.ts";
 import { planReduce, reducers } from "./rows.ts";
-
-const WG = 64;
 
 const stats = defineKernel({
   name: "group_norm_stats",
-  files: { "lib/index.wgsl": index, "group_norm_stats.wgsl": statsSource },
+  files: { ...chunkFiles, "group_norm_stats.wgsl": statsSource },
   spec: { elem: "f32", WG },
-  params: {
-    items: "u32",
-    channels4: "u32",
-    pixels: "u32",
-    chunk: "u32",
-    chunks: "u32",
-    first_chunk: "u32",
-    first_pixel: "u32",
-    x_first: "u32",
-  },
+  params: chunkParams,
   bind: { x: "read", parts: "read_write" },
 });
 
@@ -49,18 +37,9 @@ const combines = (["subgroup", "workgroup"] as const).map((variant) =>
 
 const apply = defineKernel({
   name: "group_norm_apply",
-  files: { "lib/index.wgsl": index, "lib/activation.wgsl": activation, "group_norm_apply.wgsl": applySource },
+  files: { ...chunkFiles, "lib/activation.wgsl": activation, "group_norm_apply.wgsl": applySource },
   spec: { elem: "f32", SILU: false, WG },
-  params: {
-    items: "u32",
-    channels4: "u32",
-    pixels: "u32",
-    run: "u32",
-    runs: "u32",
-    first_run: "u32",
-    first_pixel: "u32",
-    x_first: "u32",
-  },
+  params: chunkParams,
   bind: { x: "read", scales: "read", bias: "read", y: "read_write" },
 });
 
@@ -71,19 +50,15 @@ export const groupNormEntries: readonly KernelEntry[] = [
   { kernel: apply, specs: ["f32", "f16"].flatMap((elem) => [false, true].map((SILU) => ({ elem, SILU }))) },
 ];
 
-export interface GroupNormCall {
+export interface GroupNormCall extends PixelSizes {
   readonly x: View;
   readonly weight: View;
   readonly bias: View;
   readonly y: View;
-  readonly images: number;
-  readonly pixels: number;
-  /** A multiple of 4 and of `groups`. */
-  readonly channels: number;
+  /** Divides `channels`. */
   readonly groups: number;
   readonly eps: number;
   readonly silu: boolean;
-  readonly elem: "f32" | "f16";
 }
 
 /** Pixels that one thread of the statistics adds up: few enough to keep the device busy, and to keep rounding small. */
@@ -92,18 +67,13 @@ export function groupNormChunk(facts: DeviceFacts, images: number, pixels: numbe
   return Math.min(Math.max(16, Math.ceil((images * pixels * channels) / 4 / threads)), 256, pixels);
 }
 
-type Sizes = Pick<GroupNormCall, "images" | "pixels" | "channels" | "elem">;
-
 /** Pixels that one thread of a last step writes: software adapters pay more for a thread's beginning than for a pixel. */
-export function groupNormRun({ isSoftware, limits }: DeviceFacts, { images, pixels, channels, elem }: Sizes): number {
+export function groupNormRun({ isSoftware, limits }: DeviceFacts, sizes: PixelSizes): number {
+  const { images, pixels, channels } = sizes;
   const threads = isSoftware ? 4096 : 65536;
   const share = Math.ceil((images * pixels * channels) / 4 / threads);
-  return Math.min(Math.max(16, share), 128, pixels, mostPixels(limits, channels, elem));
+  return Math.min(Math.max(16, share), 128, pixels, mostPixels(limits, sizes));
 }
-
-/** What one binding holds. */
-const mostPixels = (limits: DeviceLimits, channels: number, elem: "f32" | "f16"): number =>
-  Math.max(1, Math.floor(roomFor(limits) / (channels * (elem === "f16" ? 2 : 4))));
 
 /** Scratch for the statistics of a call: parts by chunk, then scales [images][3][channels] f32. */
 export interface Statistics {
@@ -115,9 +85,9 @@ export interface Statistics {
 
 /** Allocates scratch for `use`, and gives it back. */
 export function withStatistics(device: Device, call: GroupNormCall, use: (statistics: Statistics) => void): void {
-  const { images, pixels, channels, elem } = call;
+  const { images, pixels, channels } = call;
   const { facts } = device;
-  const chunk = Math.min(groupNormChunk(facts, images, pixels, channels), mostPixels(facts.limits, channels, elem));
+  const chunk = Math.min(groupNormChunk(facts, images, pixels, channels), mostPixels(facts.limits, call));
   const chunks = Math.ceil(pixels / chunk);
   const scratch = [device.alloc(images * chunks * channels * 3 * 4), device.alloc(images * channels * 3 * 4)] as const;
   try {
@@ -143,15 +113,8 @@ export function groupStatistics(
   raw: boolean,
 ): void {
   const { images, pixels, channels, elem } = call;
-  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, chunk)) {
-    const items = (length * channels) / 4;
-    device.run(stats, {
-      spec: { elem },
-      params: { channels4: channels / 4, pixels, ...place, items, chunk, chunks, first_chunk: start },
-      bind: { x: of(call.x), parts },
-      groups: Math.ceil(items / WG),
-    });
-  }
+  for (const { params, of, groups } of chunkDispatches(device.facts.limits, call, call.x, chunk))
+    device.run(stats, { spec: { elem }, params, bind: { x: of(call.x), parts }, groups });
   const plan = planReduce(device.facts, device.variants["reduce"]);
   device.run(combines[plan.variant === "subgroup" ? 0 : 1]!, {
     spec: { WG: plan.WG },
@@ -162,50 +125,8 @@ export function groupStatistics(
 }
 
 function record(device: Device, call: GroupNormCall, scales: View): void {
-  const { pixels, channels, elem } = call;
+  const { x, bias, y, elem, silu } = call;
   const run = groupNormRun(device.facts, call);
-  const runs = Math.ceil(pixels / run);
-  for (const { start, length, of, ...place } of pixelBands(device.facts.limits, call, run)) {
-    const items = (length * channels) / 4;
-    device.run(apply, {
-      spec: { elem, SILU: call.silu },
-      params: { channels4: channels / 4, pixels, ...place, items, run, runs, first_run: start },
-      bind: { x: of(call.x), scales, bias: call.bias, y: of(call.y) },
-      groups: Math.ceil(items / WG),
-    });
-  }
-}
-
-const roomFor = (limits: DeviceLimits): number =>
-  limits.maxStorageBufferBindingSize - Math.max(16, limits.minStorageBufferOffsetAlignment);
-
-export interface PixelBand {
-  /** The pieces that a dispatch covers, counted over all images. */
-  readonly start: number;
-  readonly length: number;
-  /** x's or y's binding for them. */
-  readonly of: (whole: View) => View;
-  readonly first_pixel: number;
-  readonly x_first: number;
-}
-
-/** All images in pieces of `size` pixels (the last one of an image may have fewer), as many at a time as a binding holds. */
-export function pixelBands(
-  limits: DeviceLimits,
-  call: Pick<GroupNormCall, "images" | "pixels" | "channels" | "elem" | "x">,
-  size: number,
-): PixelBand[] {
-  const { images, pixels, channels } = call;
-  const pixelBytes = channels * (call.elem === "f16" ? 2 : 4);
-  const pieces = Math.ceil(pixels / size);
-  const pixelOf = (piece: number) => Math.floor(piece / pieces) * pixels + Math.min((piece % pieces) * size, pixels);
-  const whole = images * pixels * pixelBytes <= limits.maxStorageBufferBindingSize;
-  const most = whole ? images * pieces : Math.max(1, Math.floor(roomFor(limits) / (size * pixelBytes)));
-  return ranges(images * pieces, most).map(({ start, length }) => {
-    const first = pixelOf(start);
-    const bytes = (pixelOf(start + length) - first) * pixelBytes;
-    const of = (view: View) => bindRange(limits, view, first * pixelBytes, bytes).view;
-    const { skip } = bindRange(limits, call.x, first * pixelBytes, bytes);
-    return { start, length, of, first_pixel: first, x_first: (skip / pixelBytes) * (channels / 4) };
-  });
+  for (const { params, of, groups } of chunkDispatches(device.facts.limits, call, x, run))
+    device.run(apply, { spec: { elem, SILU: silu }, params, bind: { x: of(x), scales, bias, y: of(y) }, groups });
 }

@@ -1,5 +1,5 @@
 // GroupNorm, last step: y = activation(((x - pivot) - shift) · scale + bias). The mean comes in two parts because one
-// float32 holds a large mean no better than to its own rounding. One thread owns four channels of a run of pixels, so
+// float32 holds a large mean no better than to its own rounding. One thread owns four channels of a chunk of pixels, so
 // that what belongs to the channels is loaded once.
 
 //!spec
@@ -8,20 +8,6 @@ const SILU: bool = false;
 const WG: u32 = 64u;
 //!end
 
-struct Params {
-  groups: u32,
-  items: u32, // threads with work: runs of this dispatch · channels4
-  channels4: u32,
-  pixels: u32, // of one image
-  run: u32, // pixels of a run; the last one of an image has the rest
-  runs: u32, // of one image
-  first_run: u32, // of this dispatch, counted over all images
-  first_pixel: u32, // at which the bindings' first pixel lies, counted over all images
-  x_first: u32, // vector at which that pixel begins
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read> scales: array<vec4f>; // [image][3][channels4]
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<elem>>;
@@ -34,18 +20,14 @@ fn main(
 ) {
   let item = group_index(group, groups) * WG + lane;
   if (item >= p.items) { return; }
-  let channel4 = item % p.channels4;
-  let run = p.first_run + item / p.channels4;
-  let image = run / p.runs;
-  let start = (run - image * p.runs) * p.run;
-  let count = min(p.run, p.pixels - start);
-  let own = image * 3u * p.channels4 + channel4;
+  let chunk = chunk_of(item);
+  let own = chunk.image * 3u * p.channels4 + chunk.channel4;
   let pivot = scales[own];
   let shift = scales[own + p.channels4];
   let scale = scales[own + 2u * p.channels4];
-  let b = bias[channel4];
-  var at = p.x_first + (image * p.pixels + start - p.first_pixel) * p.channels4 + channel4;
-  for (var i = 0u; i < count; i++) {
+  let b = bias[chunk.channel4];
+  var at = chunk.first;
+  for (var i = 0u; i < chunk.count; i++) {
     let v = ((vec4f(x[at]) - pivot) - shift) * scale + b;
     y[at] = vec4<elem>(activate4(v, select(0u, 2u, SILU)));
     at += p.channels4;

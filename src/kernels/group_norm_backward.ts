@@ -1,33 +1,23 @@
 import type { Device } from "../gpu/device.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import type { KernelEntry } from "./entry.ts";
-import { groupNormRun, groupStatistics, pixelBands, withStatistics, type GroupNormCall } from "./group_norm.ts";
+import { groupNormRun, groupStatistics, withStatistics, type GroupNormCall } from "./group_norm.ts";
 import applySource from "./group_norm_backward_apply.wgsl";
 import meansSource from "./group_norm_backward_means.wgsl";
 import sumsSource from "./group_norm_backward_sums.wgsl";
 import activation from "./lib/activation.wgsl";
 import index from "./lib/index.wgsl";
 import slope from "./lib/slope.wgsl";
+import { chunkDispatches, chunkFiles, chunkParams, WG } from "./pixel_chunks.ts";
 import { sum } from "./sum.ts";
 
-const WG = 64;
-
-const shared = { "lib/index.wgsl": index, "lib/activation.wgsl": activation, "lib/slope.wgsl": slope };
+const shared = { ...chunkFiles, "lib/activation.wgsl": activation, "lib/slope.wgsl": slope };
 
 const sums = defineKernel({
   name: "group_norm_backward_sums",
   files: { ...shared, "group_norm_backward_sums.wgsl": sumsSource },
   spec: { elem: "f32", SILU: false, WG },
-  params: {
-    items: "u32",
-    channels4: "u32",
-    pixels: "u32",
-    chunk: "u32",
-    chunks: "u32",
-    first_chunk: "u32",
-    first_pixel: "u32",
-    x_first: "u32",
-  },
+  params: chunkParams,
   bind: { x: "read", g: "read", scales: "read", weight: "read", bias: "read", parts: "read_write" },
 });
 
@@ -43,16 +33,7 @@ const apply = defineKernel({
   name: "group_norm_backward_apply",
   files: { ...shared, "group_norm_backward_apply.wgsl": applySource },
   spec: { elem: "f32", SILU: false, WG },
-  params: {
-    items: "u32",
-    channels4: "u32",
-    pixels: "u32",
-    run: "u32",
-    runs: "u32",
-    first_run: "u32",
-    first_pixel: "u32",
-    x_first: "u32",
-  },
+  params: chunkParams,
   bind: {
     x: "read",
     g: "read",
@@ -82,22 +63,16 @@ export interface GroupNormBackwardCall extends Omit<GroupNormCall, "y"> {
 
 /** Records GroupNorm's gradients. Statistics are computed again: they cost one read of x. */
 export function groupNormBackward(device: Device, call: GroupNormBackwardCall): void {
-  const { images, pixels, channels, elem, silu, g, gx, weight, bias } = call;
+  const { images, pixels, channels, elem, silu, x, g, gx, weight, bias } = call;
   const { limits } = device.facts;
-  const common = { channels4: channels / 4, pixels };
   const bytes = images * 2 * channels * 4;
   const [perImage, meansView] = [device.alloc(bytes), device.alloc(bytes)];
   withStatistics(device, { ...call, y: gx }, (statistics) => {
     groupStatistics(device, { ...call, y: gx }, statistics, true);
     const { parts, scales, chunk, chunks } = statistics; // the parts of the statistics are used up: theirs is room enough
-    for (const { start, length, of, ...place } of pixelBands(limits, call, chunk)) {
-      const items = (length * channels) / 4;
-      device.run(sums, {
-        spec: { elem, SILU: silu },
-        params: { ...common, ...place, items, chunk, chunks, first_chunk: start },
-        bind: { x: of(call.x), g: of(g), scales, weight, bias, parts },
-        groups: Math.ceil(items / WG),
-      });
+    for (const { params, of, groups } of chunkDispatches(limits, call, x, chunk)) {
+      const bind = { x: of(x), g: of(g), scales, weight, bias, parts };
+      device.run(sums, { spec: { elem, SILU: silu }, params, bind, groups });
     }
     const f32 = { from: "f32", to: "f32" } as const;
     const partsUsed = { ...parts, bytes: images * chunks * 2 * channels * 4 };
@@ -109,15 +84,9 @@ export function groupNormBackward(device: Device, call: GroupNormBackwardCall): 
       groups: Math.ceil((images * call.groups) / WG),
     });
     const run = groupNormRun(device.facts, call);
-    const runs = Math.ceil(pixels / run);
-    for (const { start, length, of, ...place } of pixelBands(limits, call, run)) {
-      const items = (length * channels) / 4;
-      device.run(apply, {
-        spec: { elem, SILU: silu },
-        params: { ...common, ...place, items, run, runs, first_run: start },
-        bind: { x: of(call.x), g: of(g), scales, means: meansView, weight, bias, gx: of(gx) },
-        groups: Math.ceil(items / WG),
-      });
+    for (const { params, of, groups } of chunkDispatches(limits, call, x, run)) {
+      const bind = { x: of(x), g: of(g), scales, means: meansView, weight, bias, gx: of(gx) };
+      device.run(apply, { spec: { elem, SILU: silu }, params, bind, groups });
     }
   });
   device.release(perImage);

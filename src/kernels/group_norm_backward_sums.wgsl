@@ -7,20 +7,6 @@ const SILU: bool = false;
 const WG: u32 = 64u;
 //!end
 
-struct Params {
-  groups: u32,
-  items: u32, // threads with work: chunks of this dispatch · channels4
-  channels4: u32,
-  pixels: u32, // of one image
-  chunk: u32, // pixels of a chunk; the last one of an image has the rest
-  chunks: u32, // of one image
-  first_chunk: u32, // of this dispatch, counted over all images
-  first_pixel: u32, // at which the bindings' first pixel lies, counted over all images
-  x_first: u32, // vector at which that pixel begins
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read> g: array<vec4<elem>>;
 @group(0) @binding(3) var<storage, read> scales: array<vec4f>; // [image][3][channels4]: pivot, shift, rate
 @group(0) @binding(4) var<storage, read> weight: array<vec4f>;
@@ -35,21 +21,17 @@ fn main(
 ) {
   let item = group_index(group, groups) * WG + lane;
   if (item >= p.items) { return; }
-  let channel4 = item % p.channels4;
-  let chunk = p.first_chunk + item / p.channels4;
-  let image = chunk / p.chunks;
-  let start = (chunk - image * p.chunks) * p.chunk;
-  let count = min(p.chunk, p.pixels - start);
-  let own = image * 3u * p.channels4 + channel4;
+  let chunk = chunk_of(item);
+  let own = chunk.image * 3u * p.channels4 + chunk.channel4;
   let pivot = scales[own];
   let shift = scales[own + p.channels4];
   let rate = scales[own + 2u * p.channels4];
-  let w = weight[channel4];
-  let b = bias[channel4];
-  var at = p.x_first + (image * p.pixels + start - p.first_pixel) * p.channels4 + channel4;
+  let w = weight[chunk.channel4];
+  let b = bias[chunk.channel4];
+  var at = chunk.first;
   var sum = vec4f();
   var product = vec4f();
-  for (var i = 0u; i < count; i++) {
+  for (var i = 0u; i < chunk.count; i++) {
     let z = ((vec4f(x[at]) - pivot) - shift) * rate;
     var h = vec4f(g[at]);
     if (SILU) { h *= silu_slope4(z * w + b); }
@@ -57,7 +39,7 @@ fn main(
     product += h * z;
     at += p.channels4;
   }
-  let out = chunk * 2u * p.channels4 + channel4;
+  let out = chunk.index * 2u * p.channels4 + chunk.channel4;
   parts[out] = sum;
   parts[out + p.channels4] = product;
 }

@@ -82,7 +82,7 @@ describe.runIf(process.env["TOILE_LONG"] === "1")("a drawn pair is learnt by hea
     const size = { width: SIZE, height: SIZE, fit: "stretch", seed: 0, guidanceScale: 1 } as const;
     const { images } = await runner.run({ person, garment, mask, category, ...size });
     const decibels = psnr(images[0]!, truth!);
-    console.log(`mean loss over the grid ${loss}, the picture ${decibels.toFixed(2)} dB`);
+    process.stderr.write(`mean loss over the grid ${loss}, the picture ${decibels.toFixed(2)} dB\n`);
     expect(loss).toBeLessThan(0.02);
     expect(decibels).toBeGreaterThan(22);
   });
