@@ -49,7 +49,7 @@ const ROUNDS = 12; // of improvement, for each number of arenas
 const GOOD = 1.04; // of the bound: not worth another round
 const FAIR = 1.1; // not worth a random one
 const WORTH = 2 ** 24; // bytes below which nothing is
-const RANDOM_ROUNDS = 400;
+const RANDOM_ROUNDS = 1000;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 
 /**
@@ -58,6 +58,10 @@ const SMALL = 0.01; // of the bound: an item that finds a gap anyway
  * the large items: it begins with the largest, then promotes again and again those that lie at the top of an arena, for
  * several numbers of arenas, and where that is not enough it shuffles, always in the same way; the small ones fill what
  * is left of the best plan.
+ *
+ * Nothing is placed over what its own command reads, though WebGPU would allow it for one binding that is read and
+ * written: at the moments that need the most memory the commands are convolutions and products, which read what they
+ * would overwrite, so that the peak of Stable Diffusion 1.5's networks at 768 x 1024 would stay as it is.
  */
 export function planMemory(items: readonly Lifetime[], options: PlanOptions): MemoryPlan {
   const { alignment, mostBytes } = options;
