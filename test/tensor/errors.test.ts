@@ -85,6 +85,12 @@ const SHAPES: readonly Refusal[] = [
     ({ t }) => ops.scaledDotProductAttention(t(1, 2, 8), t(3, 2, 8), t(3, 2, 8), { heads: 1 }),
     "scaledDotProductAttention: keys or values do not fit the queries: [3, 2, 8] and [1, 2, 8]",
   ],
+  [
+    "attention's heads",
+    ({ t }) => ops.scaledDotProductAttention(t(1, 2, 8), t(1, 2, 8), t(1, 2, 8), undefined as never),
+    "scaledDotProductAttention: 8 channels in undefined heads",
+  ],
+  ["softmax", ({ t }) => ops.softmax(t(2, 4), 0), "softmax: dimension 0 of [2, 4]: only the last is possible"],
   ["add", ({ t }) => ops.add(t(2, 3), t(2, 4)), "add: shapes do not broadcast: [2, 3] and [2, 4]"],
   ["weightedSum", () => ops.weightedSum([]), "weightedSum: 0 terms, 1 to 6 are possible"],
   [

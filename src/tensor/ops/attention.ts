@@ -32,11 +32,11 @@ export interface AttentionOptions {
  * @param k [n or 1, tk, heads·d]; a batch of one serves all queries
  * @param v [n or 1, tk, heads·d]
  * @returns [n, tq, heads·d]
- * @throws ShapeError when shapes disagree or d does not divide by 4; DTypeError
+ * @throws ShapeError when shapes disagree, heads is not given or d does not divide by 4; DTypeError
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
   const op = "scaledDotProductAttention";
-  const { heads, isCausal = false, more } = options;
+  const { heads, isCausal = false, more } = options ?? {}; // JavaScript may leave them out
   const elem = floatType(op, q);
   const [n = 0, queries = 0, channels = 0] = q.shape;
   const headDim = channels / heads;

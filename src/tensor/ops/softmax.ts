@@ -1,13 +1,24 @@
 import { softmax as kernel } from "../../kernels/rows.ts";
 import { softmaxBackward } from "../../kernels/rows_backward.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { show } from "../../util/shape.ts";
 import { floatType } from "../check.ts";
 import { recorded } from "../recording.ts";
 import { Tensor } from "../tensor.ts";
 import { cropChannels, padChannels } from "./pad.ts";
 
-/** exp(x - max) / Σ exp(x - max) over the last dimension. */
-export function softmax(x: Tensor): Tensor {
+/**
+ * exp(x - max) / Σ exp(x - max) over the last dimension.
+ * @param dim -1 or the number of the last dimension; `permute` brings another one there
+ * @throws ShapeError for another `dim`; DTypeError
+ */
+export function softmax(x: Tensor, dim = -1): Tensor {
   const elem = floatType("softmax", x);
+  if (dim !== -1 && dim !== x.shape.length - 1)
+    throw new ShapeError(
+      "softmax",
+      `dimension ${dim} of ${show(x.shape)}: only the last is possible, permute it there`,
+    );
   const length = x.shape.at(-1)!;
   const rows = x.size / length;
   const rule = {
