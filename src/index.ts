@@ -14,10 +14,9 @@ export { loadModule } from "./checkpoint/load.ts";
 export { loadSafetensors } from "./checkpoint/load.ts";
 export { openSafetensors } from "./checkpoint/safetensors.ts";
 export { encodeSafetensors } from "./checkpoint/write.ts";
-export type { ByteSource, Folder, TensorSource } from "./checkpoint/source.ts";
+export { filesFolder, type ByteSource, type Folder, type TensorSource } from "./checkpoint/source.ts";
 export {
   cacheStore,
-  filesFolder,
   remoteFolder,
   type ByteStore,
   type DownloadOptions,

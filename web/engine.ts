@@ -1,7 +1,16 @@
 import { DeviceLostError, requestDevice, SCHEDULER_NAMES, TryOnPipeline, type Device } from "toile";
 import { bitmapOf, type PictureStore } from "./pictures.ts";
-import type { MemoryReport, Model, Started, TryOnEvent, TryOnReply, TryOnRequest } from "./protocol.ts";
-import { fetchCheckpoint, fetchManifest, modelsOf, type Manifest } from "./weights.ts";
+import type {
+  Checkpoint,
+  ChosenFolder,
+  MemoryReport,
+  Model,
+  Started,
+  TryOnEvent,
+  TryOnReply,
+  TryOnRequest,
+} from "./protocol.ts";
+import { chosenSource, shippedSource, type Source } from "./weights.ts";
 
 type Report = (event: TryOnEvent) => void;
 
@@ -14,8 +23,8 @@ interface Loaded {
 export class Engine {
   readonly #pictures: PictureStore;
   #device: Device | undefined;
-  #weights = "";
-  #manifest: Manifest | undefined;
+  #shipped: Source | undefined;
+  #source: Source | undefined;
   #loaded: Loaded | undefined;
 
   constructor(pictures: PictureStore) {
@@ -24,12 +33,18 @@ export class Engine {
 
   /** @throws DeviceError where there is no WebGPU */
   async start(weights: string): Promise<Started> {
-    this.#weights = weights;
     const { facts } = await this.#open();
-    this.#manifest = await fetchManifest(weights);
-    const { name: checkpoint, trained } = this.#manifest;
-    const [models, schedulers] = [modelsOf(this.#manifest), Object.keys(SCHEDULER_NAMES)];
-    return { adapter: facts.name, software: facts.isSoftware, checkpoint, trained, models, schedulers };
+    this.#shipped = await shippedSource(weights);
+    const schedulers = Object.keys(SCHEDULER_NAMES);
+    return { adapter: facts.name, software: facts.isSoftware, schedulers, ...(await this.use("shipped")) };
+  }
+
+  /** @throws Error in one line where a folder holds no try-on; the checkpoint before stays in use then */
+  async use(folder: ChosenFolder | "shipped"): Promise<Checkpoint> {
+    this.#source = folder === "shipped" ? this.#shipped! : chosenSource(folder);
+    await this.#unload();
+    const { checkpoint, trained, models } = this.#source;
+    return { checkpoint, trained, models };
   }
 
   async tryOn(request: TryOnRequest, signal: AbortSignal, report: Report): Promise<TryOnReply> {
@@ -42,12 +57,13 @@ export class Engine {
   }
 
   async #tryOn(request: TryOnRequest, signal: AbortSignal, report: Report): Promise<TryOnReply> {
-    const { person, garment, model, ...settings } = request;
+    const { model, ...settings } = request;
+    const [person, garment] = [this.#pictures.get(request.person), this.#pictures.get(request.garment)]; // before others are chosen
     const pipeline = await this.#load(model, signal, report);
     const result = await pipeline({
       ...settings,
-      person: this.#pictures.get(person),
-      garment: this.#pictures.get(garment),
+      person,
+      garment,
       signal,
       onProgress: (phase, done, total) => {
         report({ kind: "phase", phase, done, total });
@@ -75,14 +91,19 @@ export class Engine {
     this.#device = undefined;
   }
 
+  async #unload(): Promise<void> {
+    const before = this.#loaded;
+    this.#loaded = undefined;
+    await before?.pipeline.dispose();
+  }
+
   /** The model's pipeline; the one before is freed, for a page has one GPU. */
   async #load(model: Model, signal: AbortSignal, report: Report): Promise<TryOnPipeline> {
     if (this.#loaded?.model === model) return this.#loaded.pipeline;
-    await this.#loaded?.pipeline.dispose();
-    this.#loaded = undefined;
+    await this.#unload();
     const device = await this.#open();
     const progress = (done: number, total: number) => report({ kind: "phase", phase: "load", done, total });
-    const folder = await fetchCheckpoint(this.#weights, this.#manifest!, model, { signal, onProgress: progress });
+    const folder = await this.#source!.open(model, { signal, onProgress: progress });
     const pipeline = await TryOnPipeline.fromPretrained(folder, { device, model, signal });
     this.#loaded = { model, pipeline };
     return pipeline;

@@ -3,10 +3,20 @@ import { Compare } from "./compare.ts";
 import { find, messageOf, paint, save, shape } from "./dom.ts";
 import { guessMask, type Mask } from "./mask.ts";
 import { MaskEditor } from "./mask_editor.ts";
+import { FolderInput } from "./folder_input.ts";
 import { fileName, parametersOf } from "./parameters.ts";
 import { PictureInput, thumbnails } from "./picture_input.ts";
 import { ProgressView } from "./progress.ts";
-import type { Example, MaskSource, MemoryReport, Shown, Started, TryOnReply } from "./protocol.ts";
+import type {
+  Checkpoint,
+  ChosenFolder,
+  Example,
+  MaskSource,
+  MemoryReport,
+  Shown,
+  Started,
+  TryOnReply,
+} from "./protocol.ts";
 import { SettingsForm, type Settings } from "./settings.ts";
 
 /** How many drawn people and garments are offered. */
@@ -21,6 +31,7 @@ const editor = new MaskEditor({
   onChange: (mask) => showMask(mask),
 });
 const people = new PictureInput("#person", (file) => void usePerson(client.ask("picture", file)));
+const checkpoints = new FolderInput("#own-checkpoint", (folder) => useCheckpoint(folder));
 const garments = new PictureInput("#garment", (file) => void useGarment(client.ask("picture", file)));
 
 /** What has been chosen, and what came of it. */
@@ -53,12 +64,15 @@ async function begin(): Promise<void> {
   }
 }
 
-function showMachine({ adapter, software, checkpoint, trained }: Started): void {
-  find("#adapter").textContent = adapter;
-  const slow = software ? "There is no graphics card here: choose small pictures and few steps." : "";
-  const untrained = trained ? "" : "Nobody trained this model: it paints noise.";
-  find("#checkpoint").textContent = checkpoint;
-  find("#result-note").textContent = [untrained, slow].filter(Boolean).join(" ");
+function showMachine(started: Started): void {
+  find("#adapter").textContent = started.adapter;
+  showCheckpoint(started);
+  if (started.software)
+    find("#result-note").textContent = "There is no graphics card here: choose small pictures and few steps.";
+}
+
+function showCheckpoint({ checkpoint, trained }: Checkpoint): void {
+  find("#checkpoint").textContent = trained ? checkpoint : `${checkpoint}: nobody trained it, it paints noise`;
 }
 
 const showMemory = ({ now, peak }: MemoryReport): void => {
@@ -92,6 +106,17 @@ async function offerExamples(): Promise<void> {
     "forget",
     before.flatMap(({ person, garment }) => [person.id, garment.id]),
   );
+}
+
+/** Another checkpoint, or the page's own again. @throws while a try-on runs, or when the folder holds none */
+async function useCheckpoint(folder: ChosenFolder | "shipped"): Promise<void> {
+  if (state.running) throw new Error("A try-on is running: cancel it first.");
+  const taken = await client.ask("use", folder);
+  showCheckpoint(taken);
+  find("#shipped").hidden = folder === "shipped";
+  const before = settings.model;
+  settings.offerModels(taken.models);
+  if (settings.model !== before) await onSetting("model");
 }
 
 async function usePerson(chosen: Shown | Promise<Shown>): Promise<void> {
@@ -266,6 +291,9 @@ find("#settings").addEventListener("submit", (event) => {
   void run();
 });
 find("#cancel").addEventListener("click", () => state.running?.abort());
+find("#shipped").addEventListener("click", () => {
+  useCheckpoint("shipped").catch((error: unknown) => (checkpoints.error = messageOf(error)));
+});
 find("#download").addEventListener("click", () => void download().catch((error: unknown) => alertRun(error)));
 for (const type of ["dragover", "drop"] as const) window.addEventListener(type, (event) => event.preventDefault()); // a picture dropped beside a card must not replace the page
 

@@ -15,15 +15,25 @@ export interface Shown {
   readonly bitmap: ImageBitmap;
 }
 
-export interface Started {
-  /** The adapter's name. */
-  readonly adapter: string;
-  readonly software: boolean;
-  /** Of the checkpoint's manifest. */
+/** The checkpoint in use. */
+export interface Checkpoint {
+  /** Its manifest's name for it, or its folder's. */
   readonly checkpoint: string;
   readonly trained: boolean;
   readonly models: readonly Model[];
+}
+
+export interface Started extends Checkpoint {
+  /** The adapter's name. */
+  readonly adapter: string;
+  readonly software: boolean;
   readonly schedulers: readonly string[];
+}
+
+/** A folder of somebody's own: its files by their paths in it. */
+export interface ChosenFolder {
+  readonly name: string;
+  readonly files: ReadonlyMap<string, File>;
 }
 
 /** Bytes on the GPU. */
@@ -82,6 +92,8 @@ interface Shape<Input, Output, Event = never> {
 export interface Calls {
   /** Opens the adapter and reads what the checkpoint is. */
   readonly start: Shape<{ readonly weights: string }, Started>;
+  /** Takes another checkpoint from now on, or the page's own again. */
+  readonly use: Shape<ChosenFolder | "shipped", Checkpoint>;
   readonly picture: Shape<File, Shown>;
   readonly mask: Shape<File, GrayImage>;
   readonly draw: Shape<{ readonly model: Model; readonly category: Category; readonly index: number }, Example>;

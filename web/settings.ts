@@ -19,7 +19,14 @@ export class SettingsForm {
   /** Offers the models that the checkpoint holds, and what the library knows. */
   offer({ models, schedulers }: Pick<Started, "models" | "schedulers">): void {
     this.#select("scheduler").replaceChildren(...schedulers.map((name) => new Option(name, name)));
-    this.#select("model").replaceChildren(...models.map((model) => new Option(MODEL_NAMES[model], model)));
+    this.offerModels(models);
+  }
+
+  /** Offers those of another checkpoint; the model that was chosen stays where there is one of its name. */
+  offerModels(models: readonly Model[]): void {
+    const [select, before] = [this.#select("model"), this.model];
+    select.replaceChildren(...models.map((model) => new Option(MODEL_NAMES[model], model)));
+    if (models.includes(before)) select.value = before;
     this.#allow();
   }
 

@@ -1,8 +1,14 @@
-import { cacheStore, remoteFolder, type Folder } from "toile";
-import type { Model } from "./protocol.ts";
+import { cacheStore, filesFolder, remoteFolder, type Folder } from "toile";
+import type { Checkpoint, ChosenFolder, Model } from "./protocol.ts";
+
+/** A checkpoint that the page can use. */
+export interface Source extends Checkpoint {
+  /** The files of one model. */
+  open(model: Model, options: FetchOptions): Promise<Folder>;
+}
 
 /** What of a checkpoint's manifest.json the page reads. */
-export interface Manifest {
+interface Manifest {
   readonly name: string;
   readonly trained: boolean;
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
@@ -14,20 +20,31 @@ interface FetchOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
-export async function fetchManifest(base: string): Promise<Manifest> {
-  const response = await fetch(new URL("manifest.json", base));
-  if (!response.ok) throw new Error(`the checkpoint's manifest.json cannot be fetched: ${response.status}`);
-  return (await response.json()) as Manifest;
-}
-
 const folderOf = (model: Model) => `ootd/ootd_${model}/`;
 
-/** The models that the checkpoint holds. */
-export const modelsOf = ({ files }: Manifest): Model[] =>
-  (["hd", "dc"] as const).filter((model) => files.some(({ path }) => path.startsWith(folderOf(model))));
+const modelsAmong = (paths: readonly string[]): Model[] =>
+  (["hd", "dc"] as const).filter((model) => paths.some((path) => path.startsWith(folderOf(model))));
+
+/** The checkpoint that lies beside the page. */
+export async function shippedSource(base: string): Promise<Source> {
+  const response = await fetch(new URL("manifest.json", base));
+  if (!response.ok) throw new Error(`the checkpoint's manifest.json cannot be fetched: ${response.status}`);
+  const manifest = (await response.json()) as Manifest;
+  const { name: checkpoint, trained, files } = manifest;
+  const open = (model: Model, options: FetchOptions) => fetchCheckpoint(base, manifest, model, options);
+  return { checkpoint, trained, models: modelsAmong(files.map(({ path }) => path)), open };
+}
+
+/** One from somebody's disk. Its files stay there: only what the model needs is read. */
+export function chosenSource({ name, files }: ChosenFolder): Source {
+  const models = modelsAmong([...files.keys()]);
+  if (models.length === 0)
+    throw new Error(`${name}: no ootd/ootd_hd or ootd/ootd_dc in it: choose the folder in which ootd lies`);
+  return { checkpoint: name, trained: true, models, open: async () => filesFolder(name, files) };
+}
 
 /** The files of one model, whole, from the page's own origin; kept for the next visit where the browser keeps things. */
-export async function fetchCheckpoint(
+async function fetchCheckpoint(
   base: string,
   manifest: Manifest,
   model: Model,

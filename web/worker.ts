@@ -21,6 +21,7 @@ type Handler<C extends Call> = (
 
 const handlers: { readonly [C in Call]: Handler<C> } = {
   start: ({ weights }) => engine.start(weights),
+  use: (folder) => engine.use(folder),
   picture: (file) => pictures.read(file),
   mask: (file) => readMask(file),
   draw: (wanted) => pictures.draw(wanted),

@@ -104,39 +104,6 @@ function rangedSource(url: string, size: number, options: DownloadOptions): Byte
   return source;
 }
 
-/**
- * A checkpoint's folder of files that somebody dropped or chose (`<input type="file" webkitdirectory>`). Their common
- * outermost folder does not count.
- */
-export function filesFolder(name: string, files: Iterable<File>): Folder {
-  const paths = [...files].map((file) => [file.webkitRelativePath || file.name, file] as const);
-  const first = paths[0]?.[0].split("/")[0];
-  const isCommon = paths.every(([path]) => path.includes("/") && path.split("/")[0] === first);
-  const known = new Map(paths.map(([path, file]) => [isCommon ? path.slice(first!.length + 1) : path, file]));
-  const find = (path: string): File => {
-    const file = known.get(path);
-    if (!file) throw new InputError(name, `there is no file ${path}`);
-    return file;
-  };
-  return {
-    name,
-    has: async (path) => known.has(path),
-    open: async (path) => {
-      const file = find(path);
-      const source: ByteSource = {
-        name: path,
-        size: file.size,
-        read: async (offset, length) => {
-          checkRange(source, offset, length);
-          return new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
-        },
-      };
-      return source;
-    },
-    text: async (path) => find(path).text(),
-  };
-}
-
 const [ETAG, COMPLETE] = ["x-toile-etag", "x-toile-complete"];
 
 /**

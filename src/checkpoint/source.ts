@@ -75,8 +75,12 @@ export function blobSource(name: string, blob: Blob): ByteSource {
   return source;
 }
 
-/** Files by their paths, for instance from a folder picked in a browser, as a folder. */
-export function filesFolder(name: string, files: ReadonlyMap<string, Blob>): Folder {
+/**
+ * A checkpoint's folder of files that somebody chose (`<input type="file" webkitdirectory>`) or dropped. The outermost
+ * folder that all chosen files have in common does not count; a map's paths are taken as they are.
+ */
+export function filesFolder(name: string, given: Iterable<File> | ReadonlyMap<string, Blob>): Folder {
+  const files = given instanceof Map ? (given as ReadonlyMap<string, Blob>) : byPath(given as Iterable<File>);
   const find = (path: string): Blob => {
     const file = files.get(path);
     if (!file) throw new InputError(name, `no file ${quote(path)}`);
@@ -88,6 +92,13 @@ export function filesFolder(name: string, files: ReadonlyMap<string, Blob>): Fol
     open: async (path) => blobSource(path, find(path)),
     text: async (path) => find(path).text(),
   };
+}
+
+function byPath(chosen: Iterable<File>): ReadonlyMap<string, Blob> {
+  const paths = [...chosen].map((file) => [file.webkitRelativePath || file.name, file] as const);
+  const outermost = paths[0]?.[0].split("/")[0] ?? "";
+  const isCommon = paths.every(([path]) => path.startsWith(`${outermost}/`));
+  return new Map(paths.map(([path, file]) => [isCommon ? path.slice(outermost.length + 1) : path, file]));
 }
 
 /** The part of a tensor that a read asks for; fails when it is not inside the tensor. */

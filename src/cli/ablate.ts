@@ -54,7 +54,9 @@ const AblateOptions = z
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(({ drawn, datasetDir }, context) => {
+  .superRefine(({ fusion, drawn, datasetDir }, context) => {
+    const twice = fusion.find((text, i) => fusion.indexOf(text) !== i);
+    if (twice !== undefined) context.addIssue({ code: "custom", path: ["fusion"], message: `names ${twice} twice` });
     if ((drawn === undefined) === (datasetDir === undefined))
       context.addIssue({ code: "custom", path: ["datasetDir"], message: "or --drawn is needed, and not both" });
   });
@@ -76,7 +78,9 @@ export async function ablate(raw: AblateArguments): Promise<ExitCode> {
 async function compare(options: AblateOptions, interrupt: Interrupt, progress: Progress): Promise<ExitCode> {
   const { out, model, dtype, scale, steps } = options;
   const fusions = [];
-  for (const text of options.fusion) fusions.push({ text, strategy: await openFusion(text), id: await idOf(text) });
+  const names = namesOf(options.fusion);
+  for (const [i, text] of options.fusion.entries())
+    fusions.push({ name: names[i]!, strategy: await openFusion(text), id: await idOf(text) });
   const folder = await checkpointFolder(options.checkpoints);
   for (const count of steps) await checkSteps(directory(folder), { scheduler: options.scheduler, steps: count });
   const trained = await trainedUnets(options.unets, options.ema);
@@ -86,7 +90,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   const pipeline = await TryOnPipeline.fromPretrained(directory(folder), { ...trained, ...load });
   await makeFolder(out);
   const journal = await openJournal(join(out, JOURNAL));
-  const cells = cellsOf(options.fusion.map(shortName), scale, steps);
+  const cells = cellsOf(names, scale, steps);
   const run = { version: packageInfo().version, adapter: device.facts.name, dtype: pipeline.dtype, model, scheduler: options.scheduler, seed: options.seed, ema: options.ema, weights: await stampOf(options.unets ?? folder) }; // prettier-ignore
   const counts = { made: 0, resumed: 0 };
   const rows: AblationRow[] = [];
@@ -95,8 +99,8 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
     const sample = await dataset.get(i);
     const digest = [sample.person, sample.garment, sample.mask].map(({ data }) => sha256(data)).join(" ");
     const pictures: AblationPicture[] = [];
-    for (const { strategy, id, text } of fusions)
-      for (const cell of cellsOf([shortName(text)], scale, steps)) {
+    for (const { name, strategy, id } of fusions)
+      for (const cell of cellsOf([name], scale, steps)) {
         interrupt.signal.throwIfAborted();
         progress.update("dress", i * cells.length + pictures.length, pairs * cells.length);
         const key = JSON.stringify([run, digest, id, cell.scale, cell.steps, options.width, options.height]);
@@ -106,7 +110,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
           pictures.push(JSON.parse(known) as AblationPicture);
           continue;
         }
-        const asked = { cell, strategy, name: `${i}-${cell.fusion}-${cell.scale}-${cell.steps}.png` };
+        const asked = { cell, strategy, file: `${i}-${cell.fusion}-${cell.scale}-${cell.steps}.png` };
         const made = await dress(pipeline, options, sample, asked, interrupt.signal);
         await journal.put(key, JSON.stringify(made));
         pictures.push(made);
@@ -127,7 +131,7 @@ async function dress(
   pipeline: TryOnPipeline,
   { width, height, seed, scheduler, out }: AblateOptions,
   sample: TryOnSample,
-  { cell, strategy, name }: { readonly cell: AblationCell; readonly strategy: FusionStrategy; readonly name: string },
+  { cell, strategy, file }: { readonly cell: AblationCell; readonly strategy: FusionStrategy; readonly file: string },
   signal: AbortSignal,
 ): Promise<AblationPicture> {
   const { person, garment, mask, category } = sample;
@@ -135,7 +139,7 @@ async function dress(
   const asked = { fusion: strategy, guidanceScale: cell.scale, steps: cell.steps, signal };
   const image = (await pipeline({ ...given, ...asked })).images[0]!;
   await makeFolder(join(out, "pictures"));
-  await writeFileAtomic(join(out, "pictures", name.replaceAll(":", "_")), await encodePng(image));
+  await writeFileAtomic(join(out, "pictures", file.replaceAll(/[:/\\]/g, "_")), await encodePng(image));
   return { picture: await thumbnail(image), scores: ablationScores(image, truthOf(sample), mask) };
 }
 
@@ -168,7 +172,12 @@ interface Counts {
   resumed: number;
 }
 
-const shortName = (text: string): string => basename(text);
+/** What the page calls each fusion: a file by its own name, or by its path where another one has that name. */
+function namesOf(texts: readonly string[]): string[] {
+  const short = texts.map((text) => basename(text));
+  return short.map((name, i) => (short.indexOf(name) === short.lastIndexOf(name) ? name : texts[i]!));
+}
+
 const sha256 = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
 /** A strategy that ships by its name, another by what its file holds. */

@@ -4,14 +4,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import {
-  cacheStore,
-  filesFolder,
-  remoteFolder,
-  type ByteStore,
-  type StoredBytes,
-} from "../../src/checkpoint/remote.ts";
+import { cacheStore, remoteFolder, type ByteStore, type StoredBytes } from "../../src/checkpoint/remote.ts";
 import { openSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { filesFolder } from "../../src/checkpoint/source.ts";
 import { directory } from "../../src/node/files.ts";
 import { shipped } from "../../src/node/package.ts";
 
@@ -264,7 +259,7 @@ describe("a folder", () => {
     expect(await folder.text("unet/config.json")).toBe("{}");
     expect([await folder.has("vae/a.bin"), await folder.has("mine/vae/a.bin")]).toEqual([true, false]);
     expect(new TextDecoder().decode(await (await folder.open("vae/a.bin")).read(2, 3))).toBe("cde");
-    await expect(folder.open("none")).rejects.toThrow(/^dropped: there is no file none$/);
+    await expect(folder.open("none")).rejects.toThrow(/^dropped: no file "none"$/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -20,6 +20,8 @@ test("toile ablate: a grid over pairs on one page, going on where it was, with a
     at("own.mjs"),
     'import { selfOnly } from "toile";\nexport default { name: "own", fuse: () => selfOnly };\n',
   );
+  mkdirSync(at("other"));
+  writeFileSync(at("other/own.mjs"), readFileSync(at("own.mjs")));
   const run = (fusion: string): Summary => {
     const small = ["--drawn", "1", "--width", "64", "--height", "64", "--steps", "1,2", "--scale", "0.5"];
     const { code, out, err } = toile(["ablate", ...small, "--fusion", fusion, "--out", at("out"), "--json"]);
@@ -41,11 +43,15 @@ test("toile ablate: a grid over pairs on one page, going on where it was, with a
   expect([...page.matchAll(/<img alt="" src="data:image\/jpeg;base64,/g)]).toHaveLength(3 + 6);
   expect([...page.matchAll(/(src|href)="(?!data:)/g)]).toEqual([]); // needs no other file
   expect(filesIn(at("out"))).toEqual([...names.map((name) => `0-${name.replaceAll(" ", "-")}.png`), "progress.jsonl", "report.html", "results.json"].sort()); // prettier-ignore
+  const alike = run(`${at("own.mjs")},${at("other/own.mjs")}`); // two files of one name, and of one content here
+  expect(alike).toMatchObject({ made: 0, resumed: 4 });
+  expect(new Set(alike.cells.map(({ fusion }) => fusion))).toEqual(new Set([at("own.mjs"), at("other/own.mjs")]));
 });
 
 test("says what it cannot compare, before anything is loaded", () => {
   const refused = (...args: string[]) => toile(["ablate", "--out", at("no"), ...args]);
   expect(refused()).toMatchObject({ code: 2, err: expect.stringContaining("--dataset-dir or --drawn is needed") as string }); // prettier-ignore
   expect(refused("--drawn", "1", "--steps", "2,x").err).toContain("--steps");
+  expect(refused("--drawn", "1", "--fusion", "concat,none,concat").err).toContain("--fusion names concat twice");
   expect(refused("--drawn", "1", "--fusion", "best").err).toContain('"best" is none of concat');
 });

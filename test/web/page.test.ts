@@ -200,6 +200,23 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     await page.screenshot({ path: artefact("page.png"), fullPage: true });
   });
 
+  test("a checkpoint's folder of one's own is used, one without a try-on refused", async () => {
+    const [folder, error] = [page.locator("[data-folder]"), page.locator("#own-checkpoint [data-error]")];
+    await page.locator("#own-checkpoint summary").click();
+    const shipped = await page.locator("#checkpoint").innerText();
+    await folder.setInputFiles(join(root, "examples/images"));
+    await error.filter({ hasText: "images: no ootd/ootd_hd" }).waitFor();
+    expect(await page.locator("#checkpoint").innerText()).toBe(shipped);
+    await folder.setInputFiles(join(root, "weights"));
+    await page.locator("#checkpoint", { hasText: /^weights$/ }).waitFor();
+    expect(await error.innerText()).toBe("");
+    await set(page, { size: "96x128", steps: "1" });
+    await page.locator("#run").click();
+    expect(await runEnded(page)).toBe("");
+    await page.locator("#shipped").click();
+    await page.locator("#checkpoint", { hasText: shipped }).waitFor();
+  });
+
   test("a broken picture is one line that names it, and what was there stays", async () => {
     const png = readFileSync(join(root, "examples/images/striped-shirt.png"));
     for (const [name, buffer] of Object.entries({ "cut.png": png.subarray(0, 3000), "empty.png": Buffer.alloc(0) })) {
