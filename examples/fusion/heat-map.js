@@ -1,9 +1,11 @@
 // Which pixels of the garment does each pixel of the person read? Usage: node examples/fusion/heat-map.js [folder]
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AttentionMaps, TryOnPipeline, attentionSheets, fusionNamed, heatMap } from "toile";
 import { readImage, readMask, requestDevice, shipped, writePng } from "toile/node";
 
 const folder = process.argv[2] ?? ".";
+await mkdir(folder, { recursive: true });
 const device = await requestDevice();
 const pipeline = await TryOnPipeline.fromPretrained(shipped("weights"), { device });
 const images = shipped("examples/images");

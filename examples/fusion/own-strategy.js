@@ -1,5 +1,6 @@
 // A fusion of one's own with weights of its own. Usage: node examples/fusion/own-strategy.js [folder for the pictures]
 // This file is a strategy too: toile train --fusion examples/fusion/own-strategy.js --train strategy --drawn 200
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Concat, Linear, Module, TryOnPipeline, fusionNamed, ops, selfOnly } from "toile";
@@ -34,6 +35,7 @@ const strategy = {
 export default strategy;
 
 async function compare(folder) {
+  await mkdir(folder, { recursive: true });
   const device = await requestDevice();
   const pipeline = await TryOnPipeline.fromPretrained(shipped("weights"), { device });
   const images = shipped("examples/images");

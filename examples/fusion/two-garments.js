@@ -1,9 +1,11 @@
 // A shirt and trousers in one pass. Usage: node examples/fusion/two-garments.js [folder for the pictures]
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { TryOnPipeline, fusionNamed } from "toile";
 import { readImage, readMask, requestDevice, shipped, writePng } from "toile/node";
 
 const folder = process.argv[2] ?? ".";
+await mkdir(folder, { recursive: true });
 const device = await requestDevice();
 const pipeline = await TryOnPipeline.fromPretrained(shipped("weights"), { device, model: "dc" });
 const images = shipped("examples/images");

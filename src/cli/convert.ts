@@ -43,6 +43,7 @@ type ConvertOptions = z.infer<typeof ConvertOptions>;
 /** `toile convert IN OUT`: a single file to diffusers' layout or back, strictly checked before anything is written. */
 export async function convert(from: string, to: string, raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
   const options = parseOptions(ConvertOptions, raw);
+  if (!from || !to) throw new UsageError(`<${from ? "out" : "in"}> "" is empty: a file or a folder is needed`);
   const found = await stat(from).catch(() => undefined);
   if (!found) throw new InputError(from, "no such file or folder");
   const toFile = /\.safetensors$/i.test(to);
@@ -52,6 +53,10 @@ export async function convert(from: string, to: string, raw: Readonly<Record<str
         ? `<out> "${to}": a folder becomes a single file, its name ends in .safetensors`
         : `<out> "${to}": a single file becomes a folder, its name does not end in .safetensors`,
     );
+  if (toFile && (options.extractEma || options.tokenizer !== undefined))
+    throw new UsageError(`${options.extractEma ? "--extract-ema" : "--tokenizer"} is for a single file, not a folder`);
+  if (await stat(resolve(to)).catch(() => undefined))
+    throw new InputError(to, `exists already: give the name of a new ${toFile ? "file" : "folder"}`);
   return interruptible(async () => {
     const tensors = await (toFile ? folderToFile(from, to, options) : fileToFolder(from, to, options));
     process.stdout.write(options.json ? `${JSON.stringify({ out: to, tensors })}\n` : `${to}: ${tensors} tensors\n`);
@@ -108,13 +113,14 @@ async function folderToFile(from: string, to: string, { dtype }: ConvertOptions)
 
 async function fileToFolder(from: string, to: string, options: ConvertOptions): Promise<number> {
   await checkFolder(dirname(resolve(to)));
-  if (await stat(to).catch(() => undefined)) throw new InputError(to, "exists already: give the name of a new folder");
   const { dtype, extractEma, tokenizer = shipped("weights/ootd/tokenizer") } = options;
   const vocabulary = directory(tokenizer);
   await loadTokenizer(vocabulary); // a broken one is told now
   const source = await openTensors(await fileSource(from));
-  const staged = await outputFolder(dirname(resolve(to))).stage(basename(resolve(to)));
+  const staged = await outputFolder(dirname(resolve(to))).stage(basename(resolve(to)), { replace: false });
   try {
+    if (extractEma && ![...source.tensors.keys()].some((name) => name.startsWith("model_ema.")))
+      throw new InputError(from, "has no moving averages (model_ema.…): leave out --extract-ema");
     const { parts, configs } = openSingleFile(source, { extractEma });
     checkParts(parts, configs);
     const json = (value: object) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);

@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { InputError } from "../util/errors.ts";
 import type { FileContent, OutputFolder, StagedFolder } from "../util/host.ts";
 import { directory, explain, syncFolder, writeFileAtomic } from "./files.ts";
 
@@ -19,7 +20,7 @@ export function outputFolder(path: string): OutputFolder {
       const entries = await readdir(path, { withFileTypes: true });
       return entries.filter((entry) => entry.isDirectory() && !entry.name.endsWith(STAGED)).map(({ name }) => name);
     },
-    stage: async (name) => stage(join(path, name)),
+    stage: async (name, { replace = true } = {}) => stage(join(path, name), replace),
     digest: async (name) => {
       const hash = createHash("sha256");
       for await (const piece of createReadStream(join(path, name))) hash.update(piece as Uint8Array);
@@ -39,7 +40,7 @@ export function outputFolder(path: string): OutputFolder {
 }
 
 /** Files are written and synced beside the final name; `commit` renames the whole folder. */
-async function stage(final: string): Promise<StagedFolder> {
+async function stage(final: string, replace: boolean): Promise<StagedFolder> {
   const temporary = `${final}${STAGED}`;
   await rm(temporary, { recursive: true, force: true }); // what an interrupted run left
   await makeFolder(temporary);
@@ -58,6 +59,7 @@ async function stage(final: string): Promise<StagedFolder> {
         () => true,
         () => false,
       );
+      if (exists && !replace) throw new InputError(final, "came to be meanwhile, and is not replaced");
       if (exists) await rename(final, replaced); // a checkpoint of the same name, from a run that was restarted
       await rename(temporary, final);
       await syncFolder(dirname(final));

@@ -38,7 +38,8 @@ export interface StagedFolder {
 export interface OutputFolder extends Folder {
   /** Names of the finished folders in it. */
   list(): Promise<string[]>;
-  stage(name: string): Promise<StagedFolder>;
+  /** Begins a folder. @param options `replace` (true unless given): whether `commit` may take the place of one of that name */
+  stage(name: string, options?: { readonly replace?: boolean }): Promise<StagedFolder>;
   /** SHA-256 of a file, in hexadecimal. */
   digest(path: string): Promise<string>;
   /** Removes a folder in it. */

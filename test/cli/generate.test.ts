@@ -93,6 +93,9 @@ describe("toile generate and toile convert", () => {
     const vae = join(folder, "vae/diffusion_pytorch_model.safetensors");
     fails(1, /no Stable Diffusion checkpoint in one file/, "convert", vae, join(work, "x"));
     fails(1, /exists already/, "convert", vae, folder);
+    fails(1, /exists already/, "convert", folder, vae); // not even a part of what is read
+    fails(2, /<out> "" is empty/, "convert", vae, "");
+    fails(2, /--extract-ema is for a single file/, "convert", folder, join(work, "x.safetensors"), "--extract-ema");
     writeFileSync(join(folder, "unet/config.json"), readFileSync(join(folder, "unet/config.json"), "utf8").replace('"in_channels":4', '"in_channels":9')); // prettier-ignore
     fails(1, /^toile: unet: .*1 of another shape/, "convert", folder, join(work, "x.safetensors"));
   });
