@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { encodePng, readImage, readMask } from "../node/images.ts";
@@ -8,6 +9,7 @@ import { inpaint } from "../pipelines/inpaint.ts";
 import { StableDiffusion } from "../pipelines/stable-diffusion.ts";
 import { textToImage } from "../pipelines/text-to-image.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
+import { InputError } from "../util/errors.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
@@ -16,8 +18,8 @@ import { checkFolder, roundAll, writeAll } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
 
-const lora = z.string().transform((text) => {
-  const found = /^(.+):([+-]?(?:\d+\.?\d*|\.\d+))$/.exec(text);
+const lora = file.transform((text) => {
+  const found = /^(.+):([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)$/i.exec(text);
   return found ? { path: found[1]!, weight: Number(found[2]) } : { path: text, weight: 1 };
 });
 
@@ -75,6 +77,9 @@ async function paint(
 ): Promise<ExitCode> {
   const image = options.image === undefined ? undefined : await readImage(options.image);
   const mask = options.mask === undefined ? undefined : await readMask(options.mask);
+  for (const { path } of options.lora)
+    if (!(await stat(path).catch(() => undefined))?.isFile())
+      throw new InputError(path, "no such LoRA file (a scale follows a colon: style.safetensors:0.8)");
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
   const { dtype, extractEma, checkpoints } = options;

@@ -41,6 +41,16 @@ export async function openFiles(device: Device, files: Folder | ByteSource | str
   return folderOf(OP, device, files.slice(0, cut) || ".").open(files.slice(cut));
 }
 
+/** One file as its caller names it, opened. @throws InputError for what is no file of tensors by its name */
+export async function openOneFile(device: Device, op: string, file: ByteSource | string): Promise<ByteSource> {
+  const opened = file ? await openFiles(device, file) : undefined;
+  if (opened && !isFolder(opened)) return opened;
+  throw new InputError(
+    op,
+    `"${opened?.name ?? String(file)}" is no file: its name ends in .safetensors, .bin, .pt or .ckpt`,
+  );
+}
+
 /** Loads a checkpoint in diffusers' layout or in one file. On failure what was loaded is freed. */
 export async function loadStableDiffusion(
   device: Device,

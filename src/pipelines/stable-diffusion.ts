@@ -16,7 +16,7 @@ import { Phases } from "./phases.ts";
 import { encodeTexts, truncationWarnings } from "./prompt.ts";
 import {
   loadStableDiffusion,
-  openFiles,
+  openOneFile,
   type ComponentOptions,
   type StableDiffusionComponents,
 } from "./sd_components.ts";
@@ -94,12 +94,12 @@ export class StableDiffusion {
    * Loads a LoRA file (Hu et al. 2021, arXiv 2106.09685) in PEFT's, diffusers' or kohya's names. It is active at once
    * with weight 1, beside those that were.
    * @returns the names of tensors that were passed over, with `strict: false`
-   * @throws WeightsError that lists tensors that fit nothing
+   * @throws WeightsError that lists tensors that fit nothing; InputError for what is no file
    */
   loadLoraWeights(file: ByteSource | string, options: LoraOptions = {}): Promise<string[]> {
     return this.#turns.run(undefined, async () => {
-      const source = await openFiles(this.device, file);
-      return this.#lora.load(source as ByteSource, options);
+      const source = await openOneFile(this.device, "loadLoraWeights", file);
+      return this.#lora.load(source, options);
     });
   }
 

@@ -87,6 +87,10 @@ describe("toile generate and toile convert", () => {
     const out = ["--out", join(work, "out")];
     fails(2, /--prompt is needed/, "generate", "--checkpoints", folder, ...out);
     fails(2, /--mask .* needs --image/, "generate", "--checkpoints", folder, "--mask", "m.png", ...small, ...out);
+    const ask = ["generate", "--checkpoints", folder, ...small, ...out];
+    fails(1, /style:abc: no such LoRA file/, ...ask, "--lora", join(work, "style:abc"));
+    fails(2, /--lora/, ...ask, "--lora", "");
+    fails(1, /loadLoraWeights: ".*" is no file: its name ends/, ...ask, "--lora", join(folder, "model_index.json"));
     fails(1, /model_index\.json is missing/, "generate", "--checkpoints", work, ...small, ...out);
     fails(2, /its name ends in \.safetensors/, "convert", folder, join(work, "x"));
     fails(1, /no such file or folder/, "convert", join(work, "nothing"), join(work, "x"));
