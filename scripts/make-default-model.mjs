@@ -3,12 +3,14 @@
 // place of its own, everything as float16, and a manifest. Needs `npm run build`.
 //
 //   node scripts/make-default-model.mjs --out DIR [--base weights] [--vae CHECKPOINT] [--hd CHECKPOINT] [--dc CHECKPOINT]
-//     [--ema] [--scaling-factor X] [--name NAME] [--command TEXT]... [--log FILE]... [--limit MB]
+//     [--ema] [--scaling-factor X] [--name NAME] [--steps N] [--scale X] [--command TEXT]... [--log FILE]...
+//     [--limit MB]
 //
 // CHECKPOINT is a checkpoint-N folder of `toile train-vae` or `toile train`; --ema takes the moving averages in it.
 // --scaling-factor goes into the VAE's config: 1 / latent_rms of its validation.jsonl. --command says how it was
-// trained and --log copies a log, for the record. UNets of the base that do not fit the VAE are left out. A VAE alone
-// makes the folder that `toile train --pretrained_model_name_or_path` takes.
+// trained and --log copies a log, for the record; --steps and --scale say with what it paints best. UNets of the base
+// that do not fit the VAE are left out. A VAE alone makes the folder that `toile train --pretrained_model_name_or_path`
+// takes.
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -27,6 +29,8 @@ const { values: options } = parseArgs({
     ema: { type: "boolean", default: false },
     "scaling-factor": { type: "string" },
     name: { type: "string", default: "toile-drawn-small" },
+    steps: { type: "string", default: "20" },
+    scale: { type: "string", default: "2" },
     command: { type: "string", multiple: true, default: [] },
     log: { type: "string", multiple: true, default: [] },
     limit: { type: "string", default: "20" },
@@ -115,7 +119,8 @@ async function writeManifest(out) {
   if (total > Number(options.limit) * 1e6) fail(`${total} bytes together, ${options.limit} MB are allowed`);
   const trained = options.vae !== undefined || options.hd !== undefined || options.dc !== undefined;
   const licence = "MIT, as the code; ootd/tokenizer is the vocabulary of OpenAI's CLIP (MIT)";
-  const manifest = { name: options.name, trained, licence, bytes: total, training: options.command, files };
+  const sampling = { steps: Number(options.steps), guidanceScale: Number(options.scale) };
+  const manifest = { name: options.name, trained, sampling, licence, bytes: total, training: options.command, files };
   await writeFile(join(out, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   return total;
 }

@@ -43,8 +43,8 @@ export class Engine {
   async use(folder: ChosenFolder | "shipped"): Promise<Checkpoint> {
     this.#source = folder === "shipped" ? this.#shipped! : chosenSource(folder);
     await this.#unload();
-    const { checkpoint, trained, models } = this.#source;
-    return { checkpoint, trained, models };
+    const { checkpoint, trained, models, sampling } = this.#source;
+    return { checkpoint, trained, models, sampling };
   }
 
   async tryOn(request: TryOnRequest, signal: AbortSignal, report: Report): Promise<TryOnReply> {

@@ -115,7 +115,7 @@ async function useCheckpoint(folder: ChosenFolder | "shipped"): Promise<void> {
   showCheckpoint(taken);
   find("#shipped").hidden = folder === "shipped";
   const before = settings.model;
-  settings.offerModels(taken.models);
+  settings.offerCheckpoint(taken);
   if (settings.model !== before) await onSetting("model");
 }
 

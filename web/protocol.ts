@@ -21,6 +21,13 @@ export interface Checkpoint {
   readonly checkpoint: string;
   readonly trained: boolean;
   readonly models: readonly Model[];
+  /** With what it paints best, where its manifest says so. */
+  readonly sampling: Sampling | undefined;
+}
+
+export interface Sampling {
+  readonly steps: number;
+  readonly guidanceScale: number;
 }
 
 export interface Started extends Checkpoint {

@@ -1,5 +1,5 @@
 import { find } from "./dom.ts";
-import type { Category, Model, Started, TryOnRequest } from "./protocol.ts";
+import type { Category, Checkpoint, Model, Started, TryOnRequest } from "./protocol.ts";
 
 export type Settings = Omit<TryOnRequest, "person" | "garment" | "mask">;
 
@@ -17,13 +17,15 @@ export class SettingsForm {
   }
 
   /** Offers the models that the checkpoint holds, and what the library knows. */
-  offer({ models, schedulers }: Pick<Started, "models" | "schedulers">): void {
-    this.#select("scheduler").replaceChildren(...schedulers.map((name) => new Option(name, name)));
-    this.offerModels(models);
+  offer(started: Started): void {
+    this.#select("scheduler").replaceChildren(...started.schedulers.map((name) => new Option(name, name)));
+    this.offerCheckpoint(started);
   }
 
-  /** Offers those of another checkpoint; the model that was chosen stays where there is one of its name. */
-  offerModels(models: readonly Model[]): void {
+  /** Another checkpoint's models and usual numbers; the model that was chosen stays where there is one of its name. */
+  offerCheckpoint({ models, sampling = { steps: 20, guidanceScale: 2 } }: Checkpoint): void {
+    for (const [name, value] of Object.entries(sampling))
+      find<HTMLInputElement>(`[name="${name}"]`, this.#form).value = String(value);
     const [select, before] = [this.#select("model"), this.model];
     select.replaceChildren(...models.map((model) => new Option(MODEL_NAMES[model], model)));
     if (models.includes(before)) select.value = before;

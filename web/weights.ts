@@ -1,5 +1,5 @@
 import { cacheStore, filesFolder, remoteFolder, type Folder } from "toile";
-import type { Checkpoint, ChosenFolder, Model } from "./protocol.ts";
+import type { Checkpoint, ChosenFolder, Model, Sampling } from "./protocol.ts";
 
 /** A checkpoint that the page can use. */
 export interface Source extends Checkpoint {
@@ -11,6 +11,7 @@ export interface Source extends Checkpoint {
 interface Manifest {
   readonly name: string;
   readonly trained: boolean;
+  readonly sampling?: Sampling;
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
 }
 
@@ -30,9 +31,9 @@ export async function shippedSource(base: string): Promise<Source> {
   const response = await fetch(new URL("manifest.json", base));
   if (!response.ok) throw new Error(`the checkpoint's manifest.json cannot be fetched: ${response.status}`);
   const manifest = (await response.json()) as Manifest;
-  const { name: checkpoint, trained, files } = manifest;
+  const { name: checkpoint, trained, sampling, files } = manifest;
   const open = (model: Model, options: FetchOptions) => fetchCheckpoint(base, manifest, model, options);
-  return { checkpoint, trained, models: modelsAmong(files.map(({ path }) => path)), open };
+  return { checkpoint, trained, sampling, models: modelsAmong(files.map(({ path }) => path)), open };
 }
 
 /** One from somebody's disk. Its files stay there: only what the model needs is read. */
@@ -40,7 +41,7 @@ export function chosenSource({ name, files }: ChosenFolder): Source {
   const models = modelsAmong([...files.keys()]);
   if (models.length === 0)
     throw new Error(`${name}: no ootd/ootd_hd or ootd/ootd_dc in it: choose the folder in which ootd lies`);
-  return { checkpoint: name, trained: true, models, open: async () => filesFolder(name, files) };
+  return { checkpoint: name, trained: true, models, sampling: undefined, open: async () => filesFolder(name, files) };
 }
 
 /** The files of one model, whole, from the page's own origin; kept for the next visit where the browser keeps things. */

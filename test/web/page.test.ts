@@ -76,7 +76,7 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     await page.locator("#mask-sources summary").click();
     await page.locator("#mask-file").setInputFiles(join(folder, "mask.png"));
     await page.locator("#mask-note", { hasText: "that of mask.png" }).waitFor();
-    await set(page, { size: "96x128", steps: "3", seed: "42" });
+    await set(page, { size: "96x128", steps: "3", guidanceScale: "2", seed: "42" });
     await page.locator('[name="pasteBack"]').uncheck();
 
     const tasks = await tasksDuring(browser, page, async () => {
