@@ -117,7 +117,7 @@ function versionOf(name: string): string {
   }
 }
 
-function text({ versions, platform, adapter, features, limits, kernels }: Report): string {
+function text({ ok, versions, platform, adapter, features, limits, kernels }: Report): string {
   const rows: [string, string][] = [["system", platform], ...Object.entries(versions)];
   if (adapter && limits) {
     const lanes = adapter.subgroupSize === undefined ? "of no fixed size" : `${adapter.subgroupSize} lanes`;
@@ -126,6 +126,7 @@ function text({ versions, platform, adapter, features, limits, kernels }: Report
       ["driver", adapter.description],
       ["subgroups", lanes],
       ["features", features.join(", ") || "none"],
+      ["computes", ok ? "yes, as it should" : "no"],
     );
     rows.push(
       ...Object.entries(limits).map(([name, value]): [string, string] => [

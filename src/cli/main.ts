@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import { SCHEDULER_NAMES } from "../schedulers/names.ts";
-import { EXIT, explain, type ExitCode } from "./errors.ts";
+import { EXIT, explain, UsageError, type ExitCode } from "./errors.ts";
 import { packageInfo } from "../node/package.ts";
 import { flushStderr, say } from "./stderr.ts";
 import type { AblateArguments } from "./ablate.ts";
@@ -47,17 +47,17 @@ function program(): Command {
     .command("doctor")
     .description("show the WebGPU adapter and what the kernels make of it")
     .option("--memory <model size...>", "what a try-on would take of a GPU's memory instead: hd 768x1024")
-    .option("--samples <n>", "with --memory: pictures to make", "1")
-    .option("--dtype <name>", "with --memory: auto, f32 or f16", "auto")
-    .option("--guidance-batch <n>", "with --memory: 2 or 1", "2")
+    .option("--samples <n>", "with --memory: pictures to make (default: 1)")
+    .option("--dtype <name>", "with --memory: auto, f32 or f16 (default: auto)")
+    .option("--guidance-batch <n>", "with --memory: 2 or 1 (default: 2)")
     .option("--json", "print one JSON object instead of text")
-    .action(async (options: DoctorArguments) =>
-      finish(
-        options.memory
-          ? await (await import("./memory.ts")).memory(options.memory, { ...options })
-          : await (await import("./doctor.ts")).doctor(options),
-      ),
-    );
+    .action(async (options: DoctorArguments) => {
+      if (options.memory) return finish(await (await import("./memory.ts")).memory(options.memory, { ...options }));
+      const lone = Object.keys(options).find((name) => name !== "json");
+      if (lone !== undefined)
+        throw new UsageError(`--${lone === "guidanceBatch" ? "guidance-batch" : lone} needs --memory`);
+      finish(await (await import("./doctor.ts")).doctor(options));
+    });
   toile
     .command("tune")
     .description("time the forms of each kernel on this machine, and keep the fastest for later runs")

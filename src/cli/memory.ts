@@ -8,9 +8,9 @@ import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { oneOf, parseOptions, whole } from "./options.ts";
 
 const MEMORY_OPTIONS = z.object({
-  samples: whole(1, 64),
-  dtype: oneOf(["auto", "f32", "f16"]),
-  guidanceBatch: oneOf(["1", "2"]),
+  samples: whole(1, 64).default(1),
+  dtype: oneOf(["auto", "f32", "f16"]).default("auto"),
+  guidanceBatch: oneOf(["1", "2"]).default("2"),
 });
 
 const PHASES: Readonly<Record<PhaseMemory["phase"], string>> = {
@@ -29,7 +29,11 @@ export async function memory(asked: readonly string[], raw: Readonly<Record<stri
   const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
   if (asked.length !== 2 || (model !== "hd" && model !== "dc") || !width || !height)
     throw new UsageError(`--memory "${asked.join(" ")}" is not hd or dc and a size: --memory hd 768x1024`);
-  checkTryOn(model, "upperbody", Number(width), Number(height));
+  try {
+    checkTryOn(model, "upperbody", Number(width), Number(height));
+  } catch (error) {
+    throw new UsageError(`--memory: ${(error as Error).message}`);
+  }
   const facts = await adapterFacts();
   const dtype = storageType("try-on", facts, options.dtype);
   const question = { width: Number(width), height: Number(height), samples: options.samples, dtype, guided: true };

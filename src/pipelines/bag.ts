@@ -37,9 +37,17 @@ export class Bag {
     return item;
   }
 
+  /** Frees all of it, once: where one fails, what is left goes too, and then the first failure is thrown. */
   dispose(): void {
-    for (const item of this.#held) item.dispose();
+    const failures: unknown[] = [];
+    for (const item of this.#held)
+      try {
+        item.dispose();
+      } catch (error) {
+        failures.push(error);
+      }
     this.#held.clear();
+    if (failures.length > 0) throw failures[0];
   }
 }
 

@@ -5,10 +5,12 @@ import type { TextKeyValues } from "../models/unet/conditioning.ts";
 import type { Module } from "../nn/module.ts";
 import { cast, concat, slice } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { InputError } from "../util/errors.ts";
 import type { Category } from "../vision/agnostic.ts";
 import { clipPreprocess } from "../vision/clip.ts";
 import { toFloat, type RgbImage } from "../vision/image.ts";
 import { Bag } from "./bag.ts";
+import { checkChoice } from "./check.ts";
 import type { TryOnComponents, TryOnEncoders, TryOnModel } from "./components.ts";
 import type { Trace } from "./trace.ts";
 
@@ -56,6 +58,7 @@ export async function encodeGarments(inputs: ConditioningInputs): Promise<Garmen
   try {
     const { residency, vae, garmentUnet, tryOnUnet } = components;
     const reads = strategy.reads ?? "tokens";
+    checkChoice("reads", reads, ["tokens", "latents", "nothing"], `fusion "${strategy.name}"`);
     await residency.only(components.textEncoder, components.imageEncoder);
     const prompts = bag.run(() => garments.map((garment) => encodePrompt({ ...inputs, ...garment })));
     if (reads !== "nothing") await residency.only(vae);
@@ -73,8 +76,11 @@ export async function encodeGarments(inputs: ConditioningInputs): Promise<Garmen
     const text = bag.hold(device.scope(() => tryOnUnet.encodeText(every).keep()));
     const fused: FusedGarment[] = latents.map((latent, i) => ({ latents: latent, tokens: tokens[i] ?? [] }));
     const latentScale = vae.config.scaling_factor;
-    const fuse = () => strategy.fuse({ unet: tryOnUnet, garments: fused, module: module!, latentScale });
-    const fusion = bag.run(fuse);
+    const fusion = bag.run(() => {
+      const made = strategy.fuse({ unet: tryOnUnet, garments: fused, module: module!, latentScale });
+      if (typeof (made as Fusion | undefined)?.selfAttention === "function") return made;
+      throw new InputError(`fusion "${strategy.name}"`, "fuse() gave no object with selfAttention()");
+    });
     device.scope(() => fusion.prepare?.(tryOnUnet.transformerBlocks()));
     const shown = shownOf(prompts[0]!, latents[0], tokens[0]);
     if (!inputs.traced) {

@@ -48,14 +48,14 @@ export class LoraAdapters {
     this.#parameters = { unet: matrices(networks.unet), text_encoder: matrices(networks.text_encoder) };
   }
 
-  /** Reads a file and makes it active. @returns names passed over, with `strict: false` */
-  async load(file: ByteSource, { adapterName, strict = true }: LoraOptions): Promise<string[]> {
+  /** Opens a file, reads it and makes it active. @returns names passed over, with `strict: false` */
+  async load(open: () => Promise<ByteSource>, { adapterName, strict = true }: LoraOptions): Promise<string[]> {
     this.#refuseFused("a LoRA cannot be loaded");
     const name = adapterName ?? `default_${this.#adapters.size}`;
     if (this.#adapters.has(name)) throw new InputError(OP, `there is an adapter "${name}" already`);
     const shapes = (network: LoraNetwork) =>
       new Map([...this.#parameters[network]].map(([key, { shape }]) => [key, shape]));
-    const source = await openTensors(file);
+    const source = await openTensors(await open());
     try {
       const targets = { unet: shapes("unet"), text_encoder: shapes("text_encoder") };
       const { updates, ignored } = await readLora(source, targets, { strict });

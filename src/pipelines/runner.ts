@@ -233,8 +233,9 @@ export class Runner {
     const each = await Promise.all(garments.map((garment) => this.#keyOf(garment)));
     const key = `${each.join(" ")} ${guided} ${traced}`;
     if (this.#garment?.key === key && this.#garment.strategy === strategy) return this.#garment.conditioning;
-    this.#garment?.conditioning.dispose();
+    const before = this.#garment;
     this.#garment = undefined;
+    before?.conditioning.dispose();
     const [components, device, dtype, model] = [this.#components, this.#device, this.#dtype, this.#model];
     const conditioning = await encodeGarments({ components, device, dtype, model, ...wanted });
     this.#garment = { key, strategy, conditioning };

@@ -49,6 +49,7 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
   checkPicture("person", inputs.person, 3);
   checkPicture("garment", inputs.garment, 3);
   for (const [i, more] of (inputs.moreGarments ?? []).entries()) {
+    checkChoice(`moreGarments[${i}].category`, more.category ?? "missing", CATEGORIES);
     checkTryOn(model, more.category, width, height);
     checkPicture(`moreGarments[${i}]`, more.garment, 3);
   }

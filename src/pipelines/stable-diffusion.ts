@@ -97,10 +97,8 @@ export class StableDiffusion {
    * @throws WeightsError that lists tensors that fit nothing; InputError for what is no file
    */
   loadLoraWeights(file: ByteSource | string, options: LoraOptions = {}): Promise<string[]> {
-    return this.#turns.run(undefined, async () => {
-      const source = await openOneFile(this.device, "loadLoraWeights", file);
-      return this.#lora.load(source, options);
-    });
+    const open = () => openOneFile(this.device, "loadLoraWeights", file);
+    return this.#turns.run(undefined, () => this.#lora.load(open, options));
   }
 
   /** Makes these the active adapters, with a weight each (1). None: the checkpoint alone, bit by bit. */

@@ -5,6 +5,9 @@ import { fusionNamed } from "../../src/models/fusion/strategies.ts";
 import type { FusionStrategy } from "../../src/models/fusion/strategy.ts";
 import { attentionSheets } from "../../src/pipelines/attention_sheets.ts";
 import type { TryOnInputs } from "../../src/pipelines/inputs.ts";
+import { selfOnly, type Fusion } from "../../src/models/unet/fusion.ts";
+import { concat } from "../../src/tensor/ops.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { unitedMasks, type GeneratedMask } from "../../src/pipelines/mask.ts";
 import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
 import { psnr } from "../helpers.ts";
@@ -111,6 +114,40 @@ describe("a try-on with a fusion", () => {
   test("what is no strategy is refused", async () => {
     const wrong = pipeline({ ...inputs, fusion: "concat" as unknown as FusionStrategy });
     await expect(wrong).rejects.toThrow('fusion is "concat", a strategy, which `fusionNamed` gives is needed');
+  });
+
+  test.each<[string, Partial<Record<keyof FusionStrategy, unknown>>, string]>([
+    ["reads what there is not", { reads: "everything", fuse: () => selfOnly }, 'fusion "mine": reads is "everything"'],
+    ["fuses to nothing", { fuse: () => undefined }, 'fusion "mine": fuse() gave no object with selfAttention()'],
+    ["gives no tokens", { fuse: () => ({ selfAttention: () => undefined }) }, "fusion: selfAttention gave nothing for"],
+    [
+      "gives other tokens",
+      { fuse: () => ({ selfAttention: (_: unknown, x: Tensor) => concat([x, x], 1) }) },
+      "fusion: selfAttention gave [2, 128, 24] for tokens [2, 64, 24]",
+    ],
+  ])("a strategy that %s is told so", async (_, own, says) => {
+    const fusion = { name: "mine", ...own } as unknown as FusionStrategy;
+    await expect(run({ fusion })).rejects.toThrow(says);
+  });
+
+  test("a fusion that cannot be freed fails once, and the pipeline goes on", async () => {
+    const before = await run({});
+    const dispose = () => {
+      throw new Error("not mine");
+    };
+    await run({ fusion: { name: "stuck", fuse: () => Object.assign(Object.create(selfOnly) as Fusion, { dispose }) } });
+    await expect(run({})).rejects.toThrow("not mine");
+    expect(await run({})).toEqual(before);
+  });
+
+  test("another garment without its category, and a point outside the picture, are refused", async () => {
+    const moreGarments = [{ garment: inputs.garment }] as unknown as NonNullable<TryOnInputs["moreGarments"]>;
+    await expect(run({ moreGarments })).rejects.toThrow(
+      /moreGarments\[0\]\.category is "missing": there are upperbody/,
+    );
+    expect(() => new AttentionMaps({ points: [{ x: 2, y: 0 }] })).toThrow(
+      "AttentionMaps: point 2, 0 is outside the picture",
+    );
   });
 });
 

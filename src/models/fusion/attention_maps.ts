@@ -2,6 +2,7 @@ import type { KeyValues } from "../../nn/attention.ts";
 import { add, cast, concat, matmul, mean, mul, permute, slice, softmax } from "../../tensor/ops.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { ranges } from "../../kernels/bands.ts";
+import { InputError } from "../../util/errors.ts";
 import type { FusedBlock, Fusion, TokenGrid } from "../unet/fusion.ts";
 import type { FusionInputs, FusionStrategy } from "./strategy.ts";
 
@@ -76,6 +77,9 @@ export class AttentionMaps {
   #timestep = 0;
 
   constructor({ points = [], when = () => true }: AttentionMapsOptions = {}) {
+    const outside = points.find(({ x, y }) => !(x >= 0 && x <= 1 && y >= 0 && y <= 1));
+    if (outside)
+      throw new InputError("AttentionMaps", `point ${outside.x}, ${outside.y} is outside the picture: 0 to 1 each`);
     this.#points = points;
     this.#when = when;
   }

@@ -6,7 +6,9 @@ import { Module } from "../../nn/module.ts";
 import { GroupNorm, LayerNorm } from "../../nn/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Conditioning } from "./conditioning.ts";
-import type { TokenGrid } from "./fusion.ts";
+import { ShapeError } from "../../util/errors.ts";
+import { sameShape, show } from "../../util/shape.ts";
+import type { Fusion, TokenGrid } from "./fusion.ts";
 
 /** A projection to values and gates: value · gelu(gate) (Shazeer 2020, arXiv 2002.05202). */
 export class GEGLU extends Module {
@@ -68,14 +70,24 @@ export class BasicTransformerBlock extends Module {
     this.ff = new FeedForward(channels);
   }
 
-  /** `tokens` [n, t, c], which lie on `grid` → the same shape. */
+  /**
+   * `tokens` [n, t, c], which lie on `grid` → the same shape.
+   * @throws ShapeError when the fusion gives another shape
+   */
   forward(tokens: Tensor, { text, fusion }: Conditioning, grid: TokenGrid): Tensor {
     return chain(tokens, [
-      (x) => fusion.selfAttention(this, x, grid),
+      (x) => fusedTokens(fusion, this, x, grid),
       (x) => this.attn2.forward(this.norm2.forward(x), { keysValues: text.of(this), residual: x }),
       (x) => this.ff.forward(this.norm3.forward(x), { residual: x }),
     ]);
   }
+}
+
+function fusedTokens(fusion: Fusion, block: BasicTransformerBlock, tokens: Tensor, grid: TokenGrid): Tensor {
+  const fused = fusion.selfAttention(block, tokens, grid) as Tensor | undefined; // anybody may write a fusion
+  if (fused && sameShape(fused.shape, tokens.shape)) return fused;
+  const gave = fused ? show(fused.shape) : "nothing";
+  throw new ShapeError("fusion", `selfAttention gave ${gave} for tokens ${show(tokens.shape)}`);
 }
 
 /** Transformer blocks over the pixels of an image. */
