@@ -41,7 +41,7 @@ const AblateOptions = z
     steps: list(whole(1, 1000)),
     drawn: whole(1, 100_000).optional(),
     datasetDir: file.optional(),
-    pairs: whole(1, 100_000),
+    pairs: whole(1, 100_000).optional(),
     model: oneOf(["hd", "dc"]),
     checkpoints: file.optional(),
     unets: file.optional(),
@@ -54,15 +54,18 @@ const AblateOptions = z
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(({ fusion, drawn, datasetDir }, context) => {
-    const twice = fusion.find((text, i) => fusion.indexOf(text) !== i);
-    if (twice !== undefined) context.addIssue({ code: "custom", path: ["fusion"], message: `names ${twice} twice` });
+  .superRefine(({ drawn, datasetDir, ...lists }, context) => {
+    for (const name of ["fusion", "scale", "steps"] as const) {
+      const twice = lists[name].find((item, i) => (lists[name] as readonly unknown[]).indexOf(item) !== i);
+      if (twice !== undefined) context.addIssue({ code: "custom", path: [name], message: `names ${twice} twice` });
+    }
     if ((drawn === undefined) === (datasetDir === undefined))
       context.addIssue({ code: "custom", path: ["datasetDir"], message: "or --drawn is needed, and not both" });
   });
 
 type AblateOptions = z.infer<typeof AblateOptions>;
 
+const USUAL_PAIRS = 8; // of a set
 const [RESULTS, REPORT, JOURNAL] = ["results.json", "report.html", "progress.jsonl"];
 
 /** `toile ablate`: fusions × guidance × steps over a set of pairs. */
@@ -94,7 +97,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   const run = { version: packageInfo().version, adapter: device.facts.name, dtype: pipeline.dtype, model, scheduler: options.scheduler, seed: options.seed, ema: options.ema, weights: await stampOf(options.unets ?? folder) }; // prettier-ignore
   const counts = { made: 0, resumed: 0 };
   const rows: AblationRow[] = [];
-  const pairs = Math.min(options.pairs, dataset.length);
+  const pairs = Math.min(options.pairs ?? options.drawn ?? USUAL_PAIRS, dataset.length);
   for (let i = 0; i < pairs; i++) {
     const sample = await dataset.get(i);
     const digest = [sample.person, sample.garment, sample.mask].map(({ data }) => sha256(data)).join(" ");

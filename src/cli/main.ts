@@ -243,7 +243,7 @@ function addAblate(toile: Command): void {
     .option("--steps <list>", "denoising steps", "20")
     .option("--drawn <n>", "that many held-out drawn people")
     .option("--dataset-dir <dir>", "or the test pairs of a set (VITON-HD, Dress Code)")
-    .option("--pairs <n>", "at most so many of them", "8")
+    .option("--pairs <n>", "at most so many of them (default: all that are drawn, 8 of a set)")
     .option("--model <name>", "hd or dc", "hd")
     .option("--checkpoints <dir>", "folder with the networks (default: the small one shipped)")
     .option("--unets <dir>", "a checkpoint-N of `toile train`: its UNets instead of those of --checkpoints")

@@ -164,7 +164,9 @@ export class Device {
         `${groups} workgroups, the device takes at most ${limits.maxComputeWorkgroupsPerDimension} squared`,
       );
     const names = Object.keys(kernel.bind) as B[];
-    for (const name of names) if (!bind[name]) throw new KernelError(kernel.name, `binding ${name} is missing`);
+    for (const name of names)
+      if (!bind[name]?.buffer)
+        throw new KernelError(kernel.name, `binding ${name} is ${bind[name] ? "no view" : "missing"}`);
     // what is read is looked at first: nothing takes memory for a result that will not be
     for (const access of ["read", "read_write"])
       for (const name of names) if (kernel.bind[name] === access) this.#assertBindable(kernel.name, name, bind[name]);
@@ -388,7 +390,7 @@ function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, gr
     const type = kernel.params[name];
     if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
     if (type === "f32") view.setFloat32(4 * i + 4, value, true);
-    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32)
+    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32 || (type === "u32" && value < 0))
       throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
     else if (type === "u32") view.setUint32(4 * i + 4, value, true);
     else view.setInt32(4 * i + 4, value, true);

@@ -53,5 +53,6 @@ test("says what it cannot compare, before anything is loaded", () => {
   expect(refused()).toMatchObject({ code: 2, err: expect.stringContaining("--dataset-dir or --drawn is needed") as string }); // prettier-ignore
   expect(refused("--drawn", "1", "--steps", "2,x").err).toContain("--steps");
   expect(refused("--drawn", "1", "--fusion", "concat,none,concat").err).toContain("names concat twice");
+  expect(refused("--drawn", "1", "--scale", "1,1.0").err).toContain("names 1 twice");
   expect(refused("--drawn", "1", "--fusion", "best").err).toContain('"best" is none of concat');
 });
