@@ -22,6 +22,7 @@ import { openJournal } from "./journal.ts";
 import { file, oneOf, parseOptions, real, SCHEDULERS, size, whole } from "./options.ts";
 import { checkFolder, makeFolder, writeAll } from "./output.ts";
 import { Progress } from "./progress.ts";
+import { say } from "./stderr.ts";
 import { drawnPairs, HELD_OUT } from "./training.ts";
 
 /** Options as commander hands them over: strings and switches. */
@@ -96,6 +97,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   const cells = cellsOf(names, scale, steps);
   const run = { version: packageInfo().version, adapter: device.facts.name, dtype: pipeline.dtype, model, scheduler: options.scheduler, seed: options.seed, ema: options.ema, weights: await stampOf(options.unets ?? folder) }; // prettier-ignore
   const counts = { made: 0, resumed: 0 };
+  const notes = new Set<string>();
   const rows: AblationRow[] = [];
   const pairs = Math.min(options.pairs ?? options.drawn ?? USUAL_PAIRS, dataset.length);
   for (let i = 0; i < pairs; i++) {
@@ -113,7 +115,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
           pictures.push(JSON.parse(known) as AblationPicture);
           continue;
         }
-        const asked = { cell, strategy, file: `${i}-${cell.fusion}-${cell.scale}-${cell.steps}.png` };
+        const asked = { notes, cell, strategy, file: `${i}-${cell.fusion}-${cell.scale}-${cell.steps}.png` };
         const made = await dress(pipeline, options, sample, asked, interrupt.signal);
         await journal.put(key, JSON.stringify(made));
         pictures.push(made);
@@ -125,8 +127,17 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   await dataset.close?.();
   await pipeline.dispose();
   progress.clear();
+  for (const note of notes) say(`toile: note: ${note}`);
   await write(options, cells, rows, { ...run, pairs: `${pairs} of ${options.datasetDir ?? "drawn people"}` }, counts);
   return EXIT.ok;
+}
+
+interface Asked {
+  readonly cell: AblationCell;
+  readonly strategy: FusionStrategy;
+  readonly file: string;
+  /** Takes what is to be known about the strategy: that its weights were not trained. */
+  readonly notes: Set<string>;
 }
 
 /** Makes one picture, keeps it whole in `pictures`, and measures it. */
@@ -134,13 +145,15 @@ async function dress(
   pipeline: TryOnPipeline,
   { width, height, seed, scheduler, out }: AblateOptions,
   sample: TryOnSample,
-  { cell, strategy, file }: { readonly cell: AblationCell; readonly strategy: FusionStrategy; readonly file: string },
+  { cell, strategy, file, notes }: Asked,
   signal: AbortSignal,
 ): Promise<AblationPicture> {
   const { person, garment, mask, category } = sample;
   const given = { person, garment, mask, category, width, height, seed, scheduler, fit: "stretch" } as const;
   const asked = { fusion: strategy, guidanceScale: cell.scale, steps: cell.steps, signal };
-  const image = (await pipeline({ ...given, ...asked })).images[0]!;
+  const { images, warnings } = await pipeline({ ...given, ...asked });
+  const image = images[0]!;
+  for (const warning of warnings) if (warning.startsWith("the fusion ")) notes.add(warning);
   await makeFolder(join(out, "pictures"));
   await writeFileAtomic(join(out, "pictures", file.replaceAll(/[:/\\]/g, "_")), await encodePng(image));
   return { picture: await thumbnail(image), scores: ablationScores(image, truthOf(sample), mask) };

@@ -165,7 +165,7 @@ export class Device {
       );
     const names = Object.keys(kernel.bind) as B[];
     for (const name of names)
-      if (!bind[name]?.buffer)
+      if (typeof bind[name]?.offset !== "number")
         throw new KernelError(kernel.name, `binding ${name} is ${bind[name] ? "no view" : "missing"}`);
     // what is read is looked at first: nothing takes memory for a result that will not be
     for (const access of ["read", "read_write"])
