@@ -390,7 +390,7 @@ function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, gr
     const type = kernel.params[name];
     if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
     if (type === "f32") view.setFloat32(4 * i + 4, value, true);
-    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 32 || (type === "u32" && value < 0))
+    else if (value !== (type === "u32" ? value >>> 0 : value | 0))
       throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
     else if (type === "u32") view.setUint32(4 * i + 4, value, true);
     else view.setInt32(4 * i + 4, value, true);

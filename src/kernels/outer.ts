@@ -36,8 +36,8 @@ const params = {
   first_out_y: "u32",
   stride_y: "u32",
   stride_x: "u32",
-  pad_y: "u32",
-  pad_x: "u32",
+  pad_y: "i32",
+  pad_x: "i32",
 } as const;
 const bind = { g: "read", x: "read", y: "read_write" } as const;
 

@@ -14,8 +14,8 @@ fn place_of(batch: u32, row: u32) -> Place {
   let pixel = row % p.out_hw;
   return Place(
     p.x_first + row / p.out_hw * p.x_batch,
-    i32((pixel / p.out_w + p.first_out_y) * p.stride_y) - i32(p.pad_y),
-    i32(pixel % p.out_w * p.stride_x) - i32(p.pad_x),
+    i32((pixel / p.out_w + p.first_out_y) * p.stride_y) - p.pad_y,
+    i32(pixel % p.out_w * p.stride_x) - p.pad_x,
   );
 }
 

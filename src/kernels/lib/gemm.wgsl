@@ -25,8 +25,8 @@ struct Params {
   first_out_y: u32,
   stride_y: u32,
   stride_x: u32,
-  pad_y: u32,
-  pad_x: u32,
+  pad_y: i32, // below zero where the gradient of a wide padding reads inward
+  pad_x: i32,
   splits: u32, // parts along k, each stored by itself; 1 stores results
   split_steps: u32, // steps along taps and k of one part
   y_split: u32, // vectors from one part of y to the next

@@ -27,8 +27,8 @@ struct Params {
   first_out_y: u32,
   stride_y: u32,
   stride_x: u32,
-  pad_y: u32,
-  pad_x: u32,
+  pad_y: i32,
+  pad_x: i32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -96,8 +96,8 @@ fn advance(row: Row, by: u32) -> Row {
 // Index of the first vector of x that a row sees under a tap, or NOWHERE on padding.
 fn seen_at(row: Row, job: Job) -> u32 {
   if (!CONV) { return p.x_first + job.batch * p.x_batch + row.index * p.k4; }
-  let y = i32((row.line + p.first_out_y) * p.stride_y + job.tap / p.kw) - i32(p.pad_y);
-  let x = i32(row.column * p.stride_x + job.tap % p.kw) - i32(p.pad_x);
+  let y = i32((row.line + p.first_out_y) * p.stride_y + job.tap / p.kw) - p.pad_y;
+  let x = i32(row.column * p.stride_x + job.tap % p.kw) - p.pad_x;
   if (y < 0 || y >= i32(p.in_h) || x < 0 || x >= i32(p.in_w)) { return NOWHERE; }
   return p.x_first + row.image * p.x_batch + (u32(y - p.first_in_y) * p.in_w + u32(x)) * p.k4;
 }
