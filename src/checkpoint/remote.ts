@@ -31,6 +31,8 @@ function parseManifest(name: string, text: string): ReadonlyMap<string, Expected
  */
 export async function remoteFolder(url: string | URL, options: DownloadOptions = {}): Promise<Folder> {
   const base = String(url).replace(/\/*$/, "/");
+  if (!URL.canParse(base))
+    throw new InputError(`"${String(url)}"`, "is no absolute URL; `new URL(path, location.href)` makes one of a path");
   const address = (path: string) => new URL(path, base).href;
   const { signal } = options;
   const head = async (path: string) =>

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { ablationHtml, ablationScores, cellMeans, cellsOf, type AblationCell, type AblationPicture, type AblationRow } from "../evaluation/ablation.ts"; // prettier-ignore
 import type { FusionStrategy } from "../models/fusion/strategy.ts";
@@ -109,15 +110,17 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
         interrupt.signal.throwIfAborted();
         progress.update("dress", i * cells.length + pictures.length, pairs * cells.length);
         const key = JSON.stringify([run, digest, id, cell.scale, cell.steps, options.width, options.height]);
-        const known = journal.get(key);
-        counts[known === undefined ? "made" : "resumed"]++;
-        if (known !== undefined) {
-          pictures.push(JSON.parse(known) as AblationPicture);
+        const known = entryOf(journal.get(key));
+        const isKnown = known && existsSync(join(out, known.file)); // a picture that was deleted is made again
+        counts[isKnown ? "resumed" : "made"]++;
+        if (isKnown) {
+          pictures.push(known);
           continue;
         }
-        const asked = { notes, cell, strategy, file: `${i}-${cell.fusion}-${cell.scale}-${cell.steps}.png` };
+        const file = join("pictures", pictureName(i, cell));
+        const asked = { notes, cell, strategy, file: join(out, file) };
         const made = await dress(pipeline, options, sample, asked, interrupt.signal);
-        await journal.put(key, JSON.stringify(made));
+        await journal.put(key, JSON.stringify({ ...made, file } satisfies Entry));
         pictures.push(made);
       }
     rows.push({ ...(await shownOf(sample)), pictures });
@@ -132,18 +135,28 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   return EXIT.ok;
 }
 
+/** A line of the journal: what was made, and below which name. */
+type Entry = AblationPicture & { readonly file: string };
+
+const entryOf = (line: string | undefined): Entry | undefined =>
+  line === undefined ? line : (JSON.parse(line) as Entry);
+
+const pictureName = (pair: number, { fusion, scale, steps }: AblationCell): string =>
+  `${pair}-${fusion}-${scale}-${steps}.png`.replaceAll(/[:/\\]/g, "_");
+
 interface Asked {
   readonly cell: AblationCell;
   readonly strategy: FusionStrategy;
+  /** Where the picture goes. */
   readonly file: string;
   /** Takes what is to be known about the strategy: that its weights were not trained. */
   readonly notes: Set<string>;
 }
 
-/** Makes one picture, keeps it whole in `pictures`, and measures it. */
+/** Makes one picture, keeps it whole, and measures it. */
 async function dress(
   pipeline: TryOnPipeline,
-  { width, height, seed, scheduler, out }: AblateOptions,
+  { width, height, seed, scheduler }: AblateOptions,
   sample: TryOnSample,
   { cell, strategy, file, notes }: Asked,
   signal: AbortSignal,
@@ -154,8 +167,8 @@ async function dress(
   const { images, warnings } = await pipeline({ ...given, ...asked });
   const image = images[0]!;
   for (const warning of warnings) if (warning.startsWith("the fusion ")) notes.add(warning);
-  await makeFolder(join(out, "pictures"));
-  await writeFileAtomic(join(out, "pictures", file.replaceAll(/[:/\\]/g, "_")), await encodePng(image));
+  await makeFolder(dirname(file));
+  await writeFileAtomic(file, await encodePng(image));
   return { picture: await thumbnail(image), scores: ablationScores(image, truthOf(sample), mask) };
 }
 

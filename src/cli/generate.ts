@@ -45,10 +45,11 @@ const GenerateOptions = z
     out: file,
     json: z.boolean().default(false),
   })
-  .superRefine(({ image, mask, strength }, context) => {
+  .superRefine(({ image, mask, strength, steps }, context) => {
     const complain = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
     if (mask !== undefined && image === undefined) complain("mask", "needs --image");
     if (strength !== undefined && image === undefined) complain("strength", "needs --image");
+    if (strength !== undefined && strength * steps < 1) complain("strength", `of ${steps} steps leaves none to run`);
   });
 
 type GenerateOptions = z.infer<typeof GenerateOptions>;

@@ -61,9 +61,13 @@ function program(): Command {
   toile
     .command("tune")
     .description("time the forms of each kernel on this machine, and keep the fastest for later runs")
-    .option("--size <WxH>", "size of the pictures to tune for", "768x1024")
+    .option("--size <WxH>", "size of the pictures to tune for, in multiples of 64", "768x1024")
     .option("--dtype <name>", "auto, f32 or f16", "auto")
     .option("--json", "print one JSON object instead of text")
+    .addHelpText(
+      "after",
+      "\nThe choices are kept below $XDG_CACHE_HOME/toile (~/.cache/toile); the path is printed at the end. Delete it to forget them.",
+    )
     .action(async (options: TuneArguments) => finish(await (await import("./tune.ts")).tune(options)));
   return toile;
 }

@@ -2,7 +2,7 @@ import type { Host } from "../util/host.ts";
 import { DeviceError, DeviceLostError, InputError, KernelError, OutOfMemoryError, ShapeError } from "../util/errors.ts";
 import { BufferPool, USAGE, type GpuBuffer, type MemoryUse, type NewBuffer } from "./buffers.ts";
 import type { DeviceFacts } from "./facts.ts";
-import type { Dispatch, Kernel, View } from "./kernel.ts";
+import { packParams, type Dispatch, type Kernel, type View } from "./kernel.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Profiler, type ProfileRow } from "./profiler.ts";
 import { CommandQueue } from "./queue.ts";
@@ -323,10 +323,17 @@ export class Device {
 
   /** Ends the device. Later calls throw `DeviceLostError`. */
   destroy(): void {
+    this.detach();
+    this.gpu.destroy();
+  }
+
+  /** Ends this use of a GPU device that another `Device` goes on with. Later calls throw `DeviceLostError`. */
+  detach(): void {
     this.#lost ??= new DeviceLostError("device", "destroyed", false);
     this.#queue.lose(this.#lost);
+    this.trim();
+    this.nothing.buffer.gpu.destroy();
     this.#queue.destroy();
-    this.gpu.destroy();
   }
 
   #view(buffer: GpuBuffer, bytes: number): View {
@@ -380,20 +387,3 @@ export class Device {
 
 /** Storage is used in whole 16-byte vectors: what lies past the last element of the last vector is undefined. */
 const wholeVectors = (bytes: number) => Math.ceil(bytes / 16) * 16;
-
-function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, groups: number): ArrayBuffer {
-  const names = Object.keys(kernel.params);
-  const view = new DataView(new ArrayBuffer(4 * (names.length + 1)));
-  view.setUint32(0, groups, true);
-  for (const [i, name] of names.entries()) {
-    const value = params[name];
-    const type = kernel.params[name];
-    if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
-    if (type === "f32") view.setFloat32(4 * i + 4, value, true);
-    else if (value !== (type === "u32" ? value >>> 0 : value | 0))
-      throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
-    else if (type === "u32") view.setUint32(4 * i + 4, value, true);
-    else view.setInt32(4 * i + 4, value, true);
-  }
-  return view.buffer;
-}

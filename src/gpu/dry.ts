@@ -59,5 +59,6 @@ class DryDevice {
   }
   pushErrorScope(): void {}
   addEventListener(): void {}
+  removeEventListener(): void {}
   destroy(): void {}
 }

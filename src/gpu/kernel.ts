@@ -1,3 +1,4 @@
+import { KernelError } from "../util/errors.ts";
 import type { Spec, SpecValue } from "./wgsl.ts";
 import type { GpuBuffer } from "./buffers.ts";
 
@@ -74,4 +75,22 @@ export function variantName(kernel: Kernel, spec: Spec): string {
     .sort()
     .map((name) => `${name}: ${spec[name]}`);
   return `${kernel.name} {${pairs.join(", ")}}`;
+}
+
+/** The content of `struct Params`: `groups`, then the kernel's own. @throws KernelError naming one that is missing or has no such type */
+export function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, groups: number): ArrayBuffer {
+  const names = Object.keys(kernel.params);
+  const view = new DataView(new ArrayBuffer(4 * (names.length + 1)));
+  view.setUint32(0, groups, true);
+  for (const [i, name] of names.entries()) {
+    const value = params[name];
+    const type = kernel.params[name];
+    if (value === undefined) throw new KernelError(kernel.name, `parameter ${name} is missing`);
+    if (type === "f32") view.setFloat32(4 * i + 4, value, true);
+    else if (value !== (type === "u32" ? value >>> 0 : value | 0))
+      throw new KernelError(kernel.name, `parameter ${name} is ${value}`);
+    else if (type === "u32") view.setUint32(4 * i + 4, value, true);
+    else view.setInt32(4 * i + 4, value, true);
+  }
+  return view.buffer;
 }

@@ -48,11 +48,13 @@ export class CommandQueue {
     const align = facts.limits.minUniformBufferOffsetAlignment;
     this.slot = Math.ceil(128 / align) * align; // struct Params is at most 32 scalars
     this.#arena = device.createBuffer({ size: BATCH * this.slot, usage: USAGE.UNIFORM | USAGE.COPY_DST });
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault(); // Dawn would print it on stdout
-      this.fail(asError(event.error, this.#facts), [], this.submitted - 1);
-    });
+    device.addEventListener("uncapturederror", this.#onUncaptured);
   }
+
+  readonly #onUncaptured = (event: GPUUncapturedErrorEvent): void => {
+    event.preventDefault(); // Dawn would print it on stdout
+    this.fail(asError(event.error, this.#facts), [], this.submitted - 1);
+  };
 
   push(command: Step): void {
     this.#touch(command);
@@ -152,6 +154,7 @@ export class CommandQueue {
   }
 
   destroy(): void {
+    this.#device.removeEventListener("uncapturederror", this.#onUncaptured);
     this.#arena.destroy();
     this.#bindGroups.clear();
   }

@@ -108,7 +108,7 @@ export interface Timing {
   readonly milliseconds: number;
 }
 
-/** Times each candidate of a problem, the fastest first. `force` makes a device that uses one. */
+/** Times each candidate of a problem, the fastest first. `force` makes a device that uses one, which is detached again. */
 export async function timeCandidates(
   force: (name: string) => Device,
   { candidates, record }: TuningProblem,
@@ -117,15 +117,18 @@ export async function timeCandidates(
   let best = Infinity;
   for (const name of candidates) {
     const forced = force(name);
-    record(forced);
-    await forced.flush(); // compiles
-    let milliseconds = await time(forced, record);
-    // what is far behind is not worth repeating
-    for (let i = 0; i < 2 && milliseconds < 2 * best; i++)
-      milliseconds = Math.min(milliseconds, await time(forced, record));
-    timings.push({ name, milliseconds });
-    best = Math.min(best, milliseconds);
-    forced.trim();
+    try {
+      record(forced);
+      await forced.flush(); // compiles
+      let milliseconds = await time(forced, record);
+      // what is far behind is not worth repeating
+      for (let i = 0; i < 2 && milliseconds < 2 * best; i++)
+        milliseconds = Math.min(milliseconds, await time(forced, record));
+      timings.push({ name, milliseconds });
+      best = Math.min(best, milliseconds);
+    } finally {
+      forced.detach();
+    }
   }
   return timings.sort((a, b) => a.milliseconds - b.milliseconds);
 }

@@ -11,6 +11,12 @@ export function checkChoice(option: string, value: unknown, known: readonly stri
 export const shown = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value ? "an object" : String(value);
 
+/** What a pipeline was called with. @throws InputError when it is no object; `example` shows what is needed */
+export function checkInputs(op: string, inputs: unknown, example: string): void {
+  if (typeof inputs !== "object" || inputs === null)
+    throw new InputError(op, `called with ${shown(inputs)}; ${example} is needed`);
+}
+
 /** Throws unless it is a picture of that many channels. */
 export function checkPicture(name: string, image: RgbImage | GrayImage | undefined, channels: 1 | 3): void {
   const what = channels === 3 ? "RGB" : "grey";

@@ -6,7 +6,7 @@ import { createTokenizer, type Tokenizer } from "../models/clip/tokenizer.ts";
 import type { Module } from "../nn/module.ts";
 import { InputError } from "../util/errors.ts";
 import { parseObject } from "../util/json.ts";
-import { checkChoice } from "./check.ts";
+import { checkChoice, shown } from "./check.ts";
 
 export type StorageType = "f32" | "f16";
 
@@ -29,7 +29,8 @@ export function storageType(op: string, facts: DeviceFacts, asked: StorageType |
 /** A folder by its path, where the device's host has paths. */
 export function folderOf(op: string, device: Device, files: Folder | string): Folder {
   const folder = typeof files === "string" ? device.host?.openFolder(files) : files;
-  if (folder) return folder;
+  if (typeof folder?.has === "function") return folder;
+  if (folder) throw new InputError(op, `${shown(folder)} is neither a path nor a folder`);
   throw new InputError(op, `a path (${String(files)}) needs a device from toile/node; elsewhere give a folder`);
 }
 

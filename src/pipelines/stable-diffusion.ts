@@ -5,6 +5,7 @@ import { cast, concat, mul, repeat, slice } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { TorchGenerator } from "../util/random.ts";
 import { Bag } from "./bag.ts";
+import { checkInputs } from "./check.ts";
 import { decode } from "./decode.ts";
 import { denoise, type Repaint } from "./denoise.ts";
 import type { GenerationInputs, GenerationResult, GenerationSettings } from "./generation.ts";
@@ -221,7 +222,11 @@ export function pipelineOf<I>(
   model: StableDiffusion,
   call: (inputs: I) => Promise<GenerationResult>,
 ): GenerationPipeline<I> {
-  return Object.assign((inputs: I) => call(inputs), {
+  const checked = async (inputs: I) => {
+    checkInputs("generate", inputs, "{ prompt: … }");
+    return call(inputs);
+  };
+  return Object.assign(checked, {
     device: model.device,
     dtype: model.dtype,
     components: model.components,

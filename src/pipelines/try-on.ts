@@ -6,7 +6,7 @@ import type { Phase, TryOnInputs, TryOnResult } from "./inputs.ts";
 import { checkDevice, folderOf, storageType } from "./load.ts";
 import type { TryOnNetworks } from "./memory.ts";
 import { Runner } from "./runner.ts";
-import { checkChoice } from "./check.ts";
+import { checkChoice, checkInputs } from "./check.ts";
 
 /** How a try-on is loaded. Only `device` is needed. */
 export interface TryOnLoadOptions {
@@ -73,7 +73,11 @@ export const TryOnPipeline = {
     const loading = { model, dtype, offloads, unets, ema, signal, onProgress: progress };
     const components = await loadComponents(device, folder, loading);
     const runner = new Runner(device, folder, components, model, dtype, budget);
-    return Object.assign((inputs: TryOnInputs) => runner.run(inputs), {
+    const run = async (inputs: TryOnInputs) => {
+      checkInputs("try-on", inputs, "{ person, garment, mask }");
+      return runner.run(inputs);
+    };
+    return Object.assign(run, {
       device,
       model,
       dtype,

@@ -29,6 +29,8 @@ const LATIN = /^[\n\u0020-\u007e\u00a0-\u00ff]*$/;
 
 function textChunk(keyword: string, value: string): Uint8Array {
   if (!KEYWORD.test(keyword)) throw new InputError("PNG text", `${JSON.stringify(keyword)} cannot be a keyword`);
+  if (typeof value !== "string")
+    throw new InputError("PNG text", `the text of ${JSON.stringify(keyword)} is ${String(value)}, a string is needed`);
   if (value.includes("\0")) throw new InputError("PNG text", `the text of ${JSON.stringify(keyword)} holds a NUL`);
   const head = latin1(`${keyword}\0`);
   if (LATIN.test(value)) return chunk("tEXt", [head, latin1(value)]);

@@ -46,6 +46,9 @@ test("toile ablate: a grid over pairs on one page, going on where it was, with a
   const alike = run(`${at("own.mjs")},${at("other/own.mjs")}`); // two files of one name, and of one content here
   expect(alike).toMatchObject({ made: 0, resumed: 4 });
   expect(new Set(alike.cells.map(({ fusion }) => fusion))).toEqual(new Set([at("own.mjs"), at("other/own.mjs")]));
+  rmSync(at("out/pictures/0-none-0.5-2.png"));
+  expect(run("none")).toMatchObject({ made: 1, resumed: 1 });
+  expect(filesIn(at("out"))).toContain("0-none-0.5-2.png");
 });
 
 test("says what it cannot compare, before anything is loaded", () => {

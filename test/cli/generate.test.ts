@@ -87,6 +87,8 @@ describe("toile generate and toile convert", () => {
     const out = ["--out", join(work, "out")];
     fails(2, /--prompt is needed/, "generate", "--checkpoints", folder, ...out);
     fails(2, /--mask .* needs --image/, "generate", "--checkpoints", folder, "--mask", "m.png", ...small, ...out);
+    const weak = ["--image", "i.png", "--strength", "0.1"];
+    fails(2, /--strength "0.1" of 2 steps leaves none/, "generate", "--checkpoints", folder, ...weak, ...small, ...out);
     const ask = ["generate", "--checkpoints", folder, ...small, ...out];
     fails(1, /style:abc: no such LoRA file/, ...ask, "--lora", join(work, "style:abc"));
     fails(2, /--lora/, ...ask, "--lora", "");

@@ -136,7 +136,15 @@ test("every candidate of a problem is timed, the fastest first", async () => {
   const problem = unetProblems(device.facts, "f32", 8, 8).find(({ key }) => key === "gemm f32 1x8x1280x1280x1")!;
   expect(problem.candidates.length).toBeGreaterThan(2);
   const few = { ...problem, candidates: problem.candidates.slice(0, 2) };
-  const timings = await timeCandidates((gemm) => new Device(device.gpu, device.facts, { variants: { gemm } }), few);
+  const used: Device[] = [];
+  const force = (gemm: string) => {
+    used.push(new Device(device.gpu, device.facts, { variants: { gemm } }));
+    return used.at(-1)!;
+  };
+  const timings = await timeCandidates(force, few);
+  expect(used.map(({ memory }) => memory.pooled)).toEqual([0, 0]); // nothing of theirs stays on the GPU
+  expect(() => used[0]!.alloc(16)).toThrow("device: destroyed");
+  expect(() => device.alloc(16)).not.toThrow();
   expect(timings.map(({ name }) => name).sort()).toEqual([...few.candidates].sort());
   expect(timings[0]!.milliseconds).toBeLessThanOrEqual(timings[1]!.milliseconds);
   expect(timings[0]!.milliseconds).toBeGreaterThan(0);

@@ -30,6 +30,18 @@ const CASES: Readonly<Record<string, readonly [act: () => unknown, message: RegE
     () => toile.StableDiffusionPipeline.fromPretrained(wrong, { device }),
     /^stable diffusion: no checkpoint was named$/,
   ],
+  "a checkpoint that is a number": [
+    () => toile.TryOnPipeline.fromPretrained(5 as never, { device }),
+    /^try-on: 5 is neither a path nor a folder$/,
+  ],
+  "a server's folder without a server": [
+    () => toile.remoteFolder("weights"),
+    /^"weights": is no absolute URL; `new URL\(path, location.href\)` makes one of a path$/,
+  ],
+  "a PNG's text that is a number": [
+    () => writePng("never.png", { width: 1, height: 1, data: new Uint8Array(3) }, { text: { seed: 5 as never } }),
+    /^PNG text: the text of "seed" is 5, a string is needed$/,
+  ],
 };
 
 test.for(Object.entries(CASES))("%s", async ([, [act, message]]) => {

@@ -131,6 +131,7 @@ describe("runs", () => {
   test("what cannot be done is refused in one line", async () => {
     const [text, image, paint] = [textToImage(four), imageToImage(four), inpaint(nine)];
     const { maskImage } = shown;
+    await expect(text(undefined as never)).rejects.toThrow("generate: called with undefined; { prompt: … } is needed");
     await expect(text({ ...small, width: 30 })).rejects.toThrow(/^generate: width 30 is not a multiple of 8 from 8/);
     await expect(text({ ...small, steps: 0 })).rejects.toThrow("generate: 0 steps");
     await expect(text({ ...small, numInferenceSteps: 3 })).rejects.toThrow("steps is 2 and numInferenceSteps 3");

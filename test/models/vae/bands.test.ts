@@ -13,10 +13,9 @@ const folder = directory(fixture("checkpoints/ootd"));
 
 async function loadVae(device: Device): Promise<AutoencoderKL> {
   const vae = new AutoencoderKL(JSON.parse(await folder.text("vae/config.json")));
-  await loadModule(device, vae, await openCheckpoint(folder, "vae/diffusion_pytorch_model"), {
-    label: "vae",
-    dtype: "f32",
-  });
+  const source = await openCheckpoint(folder, "vae/diffusion_pytorch_model");
+  await loadModule(device, vae, source, { label: "vae", dtype: "f32" });
+  await source.close();
   return vae;
 }
 
