@@ -9,6 +9,7 @@ const count = whole(1, MANY);
 const flag = z.boolean().default(false);
 const rate = real(1e-12, 1e6);
 const share = real(0, 1);
+const decay = real(0, 0.9999999); // at 1 nothing is ever taken in
 
 /** Options that every training has, under the names of diffusers' training scripts. */
 export const loopOptions = {
@@ -31,12 +32,12 @@ export const loopOptions = {
   checkpoints_total_limit: count.optional(),
   resume_from_checkpoint: file.optional(),
   max_grad_norm: rate,
-  adam_beta1: rate,
-  adam_beta2: rate,
+  adam_beta1: decay,
+  adam_beta2: decay,
   adam_weight_decay: share,
   adam_epsilon: rate,
   use_ema: flag,
-  ema_decay: rate,
+  ema_decay: decay,
   seed: whole(0, 2 ** 32 - 1),
   report_to: oneOf(["tensorboard", "jsonl", "none"]),
   logging_dir: z.string(),
