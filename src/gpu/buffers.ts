@@ -111,22 +111,22 @@ export class BufferPool {
     if (buffer.given) this.give(buffer);
   }
 
-  /** Destroys waiting buffers, the largest first, until at most `keep` bytes wait; only those idle since before batch `idleBefore`. */
+  /** Destroys waiting buffers, the longest unused first, until at most `keep` bytes wait; only those idle since before batch `idleBefore`. */
   trim(keep: number, idleBefore: number): GpuBuffer[] {
-    const destroyed: GpuBuffer[] = [];
-    for (const size of [...this.#free.keys()].sort((a, b) => b - a)) {
-      const waiting = this.#free.get(size)!;
-      for (let i = waiting.length - 1; i >= 0 && this.#pooled > keep; i--) {
-        const buffer = waiting[i]!;
-        if (buffer.lastUse >= idleBefore) continue;
-        waiting.splice(i, 1);
-        buffer.gpu.destroy();
-        this.#pooled -= size;
-        destroyed.push(buffer);
-      }
-      if (waiting.length === 0) this.#free.delete(size);
+    const idle = [...this.#free.values()].flat().filter(({ lastUse }) => lastUse < idleBefore);
+    const destroyed = new Set<GpuBuffer>();
+    for (const buffer of idle.sort((a, b) => a.lastUse - b.lastUse || b.bytes - a.bytes)) {
+      if (this.#pooled <= keep) break;
+      buffer.gpu.destroy();
+      this.#pooled -= buffer.bytes;
+      destroyed.add(buffer);
     }
-    return destroyed;
+    for (const size of new Set([...destroyed].map(({ bytes }) => bytes))) {
+      const kept = this.#free.get(size)!.filter((buffer) => !destroyed.has(buffer));
+      if (kept.length > 0) this.#free.set(size, kept);
+      else this.#free.delete(size);
+    }
+    return [...destroyed];
   }
 
   resetPeak(): void {

@@ -44,7 +44,7 @@ const bind = { g: "read", x: "read", y: "read_write" } as const;
 const subgroup = defineKernel({
   name: "outer_subgroup",
   files: { ...shared, "outer_subgroup.wgsl": subgroupSource },
-  spec: { elem: "f32", LANES: 8, CONV: false },
+  spec: { elem: "f32", LANES: 8, CONV: false, O4: 4 },
   params,
   bind,
 });
@@ -58,20 +58,27 @@ const plain = defineKernel({
 
 const specs = ["f32", "f16"].flatMap((elem) => [false, true].map((CONV) => ({ elem, CONV })));
 
+const TILE_O4 = 4;
+// Software adapters pay more for loads than for registers that they lack: each load of x serves more rows there.
+const SOFTWARE_O4 = [8, 10];
+const SOFTWARE_LANES = [4, 8, 16];
+
 export const outerEntries: readonly KernelEntry[] = [
   {
     kernel: subgroup,
     needs: ["subgroups"],
-    specs: specs.flatMap((spec) => [4, 8, 16, 32, 64].map((LANES) => ({ ...spec, LANES }))),
+    specs: specs.flatMap((spec) => [
+      ...[4, 8, 16, 32, 64].map((LANES) => ({ ...spec, LANES })),
+      ...SOFTWARE_LANES.flatMap((LANES) => SOFTWARE_O4.map((O4) => ({ ...spec, LANES, O4 }))),
+    ]),
   },
   { kernel: plain, specs },
 ];
 
-const TILE_O4 = 4;
-
 export interface OuterPlan {
   readonly variant: "subgroup" | "plain";
-  /** Columns of a tile, in vectors. */
+  /** Rows of a tile of y, in vectors, and columns. */
+  readonly rows4: number;
   readonly columns4: number;
   /** Rows that one workgroup adds up. */
   readonly splitRows: number;
@@ -91,10 +98,19 @@ export function planOuter(
   const lanes = facts.pinned || (facts.subgroupSize ?? 0) > 64 ? undefined : facts.subgroupSize;
   const bySubgroup = lanes !== undefined && (forced ?? "subgroup") === "subgroup";
   const columns4 = bySubgroup ? lanes : 16;
-  const tiles = Math.ceil(o4 / TILE_O4) * Math.ceil(k4 / columns4) * taps;
+  const wide = bySubgroup && facts.isSoftware && SOFTWARE_LANES.includes(lanes);
+  const rows4 = wide ? bestTile(o4, [TILE_O4, ...SOFTWARE_O4]) : TILE_O4;
+  const tiles = Math.ceil(o4 / rows4) * Math.ceil(k4 / columns4) * taps;
   const wanted = Math.ceil((facts.isSoftware ? 16 : 1024) / tiles);
   const splitRows = Math.min(2048, Math.max(256, Math.ceil(rows / wanted / 64) * 64));
-  return { variant: bySubgroup ? "subgroup" : "plain", columns4, splitRows, spec: bySubgroup ? { LANES: lanes } : {} };
+  const spec = bySubgroup ? { LANES: lanes, O4: rows4 } : {};
+  return { variant: bySubgroup ? "subgroup" : "plain", rows4, columns4, splitRows, spec };
+}
+
+/** The size, of some in ascending order, whose tiles waste least of `n`; of equal ones the largest. */
+function bestTile(n: number, sizes: readonly number[]): number {
+  const covered = (size: number) => Math.ceil(n / size) * size;
+  return sizes.reduce((best, size) => (covered(size) <= covered(best) ? size : best));
 }
 
 /** Some of the rows, as one binding holds them. */
@@ -134,7 +150,7 @@ export function outer(device: Device, { elem, batches, outputs, k4, taps, parts,
   const splits = parts.reduce((total, part) => total + splitsOf(part), 0);
   const size = batches * taps * outputs * k4 * 16;
   const sums = splits === 1 ? y : device.alloc(splits * size);
-  const [tilesO, tilesI] = [Math.ceil(o4 / TILE_O4), Math.ceil(k4 / plan.columns4)];
+  const [tilesO, tilesI] = [Math.ceil(o4 / plan.rows4), Math.ceil(k4 / plan.columns4)];
   let split = 0;
   for (const part of parts) {
     const own = splitsOf(part);

@@ -1,13 +1,12 @@
-// Sum of outer products by one subgroup to a tile of 16 × 4·LANES. A lane loads 16 values of g of its own row and hands
-// them to the others by shuffles; each lane owns four columns.
+// Sum of outer products by one subgroup to a tile of 4·O4 × 4·LANES. A lane loads 4·O4 values of g of its own row and
+// hands them to the others by shuffles; each lane owns four columns.
 
 //!spec
 alias elem = f32; // storage type of g and x; sums are f32
 const LANES: u32 = 8u; // the device's subgroup size
 const CONV: bool = false;
-//!end
-
 const O4: u32 = 4u; // vectors of g that a tile has
+//!end
 
 var<workgroup> parked: array<vec4f, 4u * O4 * LANES>;
 

@@ -25,9 +25,9 @@ interface Options {
 
 /**
  * The gradients of softmax(scale · q kᵀ) v in q, k and v (Dao et al. 2022, arXiv 2205.14135, appendix B.2): the weights
- * P are computed again, block of queries after block, so that no queries × keys matrix exists. Per block
- * dV += Pᵀ g, dS = scale · P ∘ (g vᵀ - rowsum(P ∘ g vᵀ)), dQ = dS k, dK += dSᵀ q, as products of all heads at once, in
- * float32. Unrecorded.
+ * P are computed again, some heads after the others, or, of a head that is too large, block of queries after block, so
+ * that no whole queries × keys matrix exists. Per block dV += Pᵀ g, dS = scale · P ∘ (g vᵀ - rowsum(P ∘ g vᵀ)),
+ * dQ = dS k, dK += dSᵀ q, as products of its heads at once, in float32. Unrecorded.
  */
 export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, options: Options): Tensor[] {
   const { device } = g;
@@ -37,16 +37,38 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
   const keys4 = Math.ceil(keys / 4) * 4; // tokens of zeros: whole vectors of scores
   const [qHeads, gHeads] = [q, g].map((t) => splitHeads(t, n, heads)) as [Tensor, Tensor];
   const [kHeads, vHeads] = [k, v].map((t) => placed(splitHeads(t, n, heads), 1, 0, keys4)) as [Tensor, Tensor];
+  const together = Math.max(1, Math.floor(BLOCK_BYTES / 4 / (queries * keys4)));
+  const parts = ranges(n * heads, together).map(({ start, length }) =>
+    device.scope(() => {
+      const own = (t: Tensor) => slice(t, 0, start, start + length);
+      return headsGradients(own(gHeads), { q: own(qHeads), k: own(kHeads), v: own(vHeads) }, { ...options, keys });
+    }),
+  );
+  const finished = (name: keyof AttentionOperands, like: Tensor, order: readonly number[]) => {
+    const all = joinHeads(concat(parts.map((part) => part[name]), 0), n, order); // prettier-ignore
+    return cast(sumTo(slice(all, 1, 0, like.shape[1]!), like.shape), like.dtype);
+  };
+  return [finished("q", q, [0, 2, 1, 3]), finished("k", k, [0, 3, 1, 2]), finished("v", v, [0, 3, 1, 2])];
+}
+
+/** The gradients of some heads: of q [heads, queries, d], of k and v [heads, d, keys]. */
+function headsGradients(
+  g: Tensor,
+  { q, k, v }: AttentionOperands,
+  options: Options & { keys: number },
+): AttentionOperands {
+  const { device } = g;
+  const [heads = 0, queries = 0] = q.shape;
   // keys along the rows too: such products load their right side in whole vectors
-  const [kRows, vRows] = [kHeads, vHeads].map((t) => permute(t, [0, 2, 1])) as [Tensor, Tensor];
-  const rows = Math.max(16, Math.floor(BLOCK_BYTES / 4 / (n * heads * keys4) / 16) * 16);
+  const [kRows, vRows] = [k, v].map((t) => permute(t, [0, 2, 1])) as [Tensor, Tensor];
+  const rows = Math.max(16, Math.floor(BLOCK_BYTES / 4 / (heads * k.shape[1]!) / 16) * 16);
   const parts: Tensor[] = [];
   let sums: { k: Tensor; v: Tensor } | undefined;
   for (const { start, length } of ranges(queries, rows)) {
     const before = sums;
     const found = device.scope(() => {
-      const [own, slope] = [qHeads, gHeads].map((t) => slice(t, 1, start, start + length)) as [Tensor, Tensor];
-      const block = blockGradients({ q: own, k: kHeads, kRows, vRows, g: slope }, { ...options, keys, start });
+      const [own, slope] = [q, g].map((t) => slice(t, 1, start, start + length)) as [Tensor, Tensor];
+      const block = blockGradients({ q: own, k, kRows, vRows, g: slope }, { ...options, start });
       if (!before) return block;
       return { q: block.q, k: add(before.k, block.k), v: add(before.v, block.v) };
     });
@@ -55,12 +77,7 @@ export function attentionBackward(g: Tensor, { q, k, v }: AttentionOperands, opt
     parts.push(found.q);
     sums = found;
   }
-  const tokens = (t: Tensor, like: Tensor) => cast(sumTo(slice(t, 1, 0, like.shape[1]!), like.shape), like.dtype);
-  return [
-    tokens(joinHeads(concat(parts, 1), n, [0, 2, 1, 3]), q),
-    tokens(joinHeads(sums!.k, n, [0, 3, 1, 2]), k),
-    tokens(joinHeads(sums!.v, n, [0, 3, 1, 2]), v),
-  ];
+  return { q: concat(parts, 1), k: sums!.k, v: sums!.v };
 }
 
 /** One block of queries: its dQ [batches, rows, d], and what it adds to dK and dV, [batches, d, keys]. */
