@@ -102,7 +102,11 @@ describe("toile train", () => {
       /--train "head" is not one of full, attention, fusion/,
     ],
     ["a rate of zero", ["train", ...SMALL, "--learning_rate", "0"], /--learning_rate "0" is not between/],
-    ["a decay that never takes anything in", ["train", ...SMALL, "--adam_beta2", "1"], /--adam_beta2 "1" is not between 0/],
+    [
+      "a decay that never takes anything in",
+      ["train", ...SMALL, "--adam_beta2", "1"],
+      /--adam_beta2 "1" is not between 0/,
+    ],
     ["a crop larger than the picture", ["train-vae", ...SMALL, "--crop", "128"], /--crop "128" is larger than 64x64/],
   ])("%s: exit code 2, before anything is loaded", ([, args, says]) => {
     const { code, err } = toile([...args, "--output_dir", join(scratch(), "out")]);
