@@ -23,11 +23,17 @@ const { values: options, positionals: names } = parseArgs({
 });
 const { checkpointing } = options;
 
-/** Channels of the levels, and [samples, height, width] of the latents. */
+/** Channels of the levels, and [samples, height, width] of the latents. The last two have Stable Diffusion's heads. */
 const SIZES = {
   "few: 32, 48, 64 channels, 4 latents of 24x16": { channels: [32, 48, 64], layers: 1, latents: [4, 24, 16] },
   "many: 32, 64, 64 channels, 16 latents of 24x18": { channels: [32, 64, 64], layers: 1, latents: [16, 24, 18] },
   "wide: 64, 128, 256 channels, 4 latents of 32x24": { channels: [64, 128, 256], layers: 2, latents: [4, 32, 24] },
+  "heads of 40, 80, 160: 80, 160, 320 channels, 8 latents of 32x24": {
+    ...{ channels: [80, 160, 320], heads: 2, layers: 1, latents: [8, 32, 24] },
+  },
+  "heads of 40, 80: 160, 320 channels, 8 latents of 32x24": {
+    ...{ channels: [160, 320], heads: 4, layers: 1, latents: [8, 32, 24] },
+  },
 };
 const WIDTH = 64; // of the conditioning
 const TOKENS = 3;
@@ -36,12 +42,12 @@ const device = await requestDevice();
 const random = new TorchGenerator(0);
 const tensor = (...shape) => Tensor.from(device, random.randn(shape), shape);
 
-async function setup({ channels, layers, latents: [n, h, w] }) {
+async function setup({ channels, layers, heads = 4, latents: [n, h, w] }) {
   const config = {
     block_out_channels: channels,
     down_block_types: channels.map(() => "CrossAttnDownBlock2D"),
     up_block_types: channels.map(() => "CrossAttnUpBlock2D"),
-    ...{ layers_per_block: layers, attention_head_dim: 4, cross_attention_dim: WIDTH, norm_num_groups: 8 },
+    ...{ layers_per_block: layers, attention_head_dim: heads, cross_attention_dim: WIDTH, norm_num_groups: 8 },
   };
   const load = async (folder, inputs) => {
     const module = new UNet2DConditionModel({ ...config, in_channels: inputs });
