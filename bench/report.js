@@ -79,6 +79,11 @@ function torchOperators() {
     "## The operators in PyTorch",
     `PyTorch ${result.torch}, ${result.device}, ${result.dtype}, in a process of its own.`,
     table(["operator", "ms", "ms of processor time"], rows),
+    plot("torch-operators", {
+      title: "The operators in PyTorch, milliseconds",
+      unit: "median, less is better",
+      rows: Object.entries(result.rows).map(([name, row]) => ({ name, bars: new Map([["ms", row.median]]) })),
+    }),
   ];
 }
 
@@ -170,6 +175,62 @@ function coldStart() {
   ];
 }
 
+function hostCost() {
+  const result = readResult("host_cost");
+  if (!result) return [];
+  const { eager, replay, limit } = result.microsecondsEach;
+  const cost = ({ median, spread: [least, most] }) => `${short(median)} (${short(least)}–${short(most)})`;
+  const rows = Object.entries({ "recorded anew": eager, replayed: replay }).map(([name, row]) => [
+    ...[name, cost(row.clock), cost(row.processor), String(row.allocations)],
+  ]);
+  const { channels, dispatchesAndCopies } = result.network;
+  return [
+    "## Host cost",
+    `${result.adapter}, node ${result.node}, commit \`${result.commit}\`; a UNet of ${channels.join(", ")} ` +
+      `channels, ${dispatchesAndCopies} commands a step. Median (least–most); asked: at most ${limit} when replayed.`,
+    table(["a step", "µs a command", "µs of processor time", "allocations after the first"], rows),
+    plot("host_cost", {
+      title: "Host cost, microseconds a command",
+      unit: "median, less is better",
+      log: false,
+      rows: Object.entries({ "recorded anew": eager, replayed: replay }).map(([name, row]) => ({
+        name,
+        bars: new Map([["clock", row.clock.median]]),
+      })),
+    }),
+  ];
+}
+
+function trainingSteps() {
+  const result = readResult("training_step");
+  if (!result) return [];
+  const rows = result.rows.map((row) => [
+    row.name,
+    short(row.parameters / 1e6),
+    spread(row.forward),
+    spread(row.step),
+    `${row.ratio} / ${row.processorRatio}`,
+  ]);
+  return [
+    "## A training step",
+    `${machine(result)} Commit \`${result.commit}\`; both UNets, forward, backward, norms, AdamW and masters, in float32. ` +
+      `The last column is the step over its forward pass, by medians / by processor time (asked: at most ${result.asked}): ` +
+      "where channels and samples are few, the work for each parameter and the cost of each dispatch weigh most.",
+    table(["size", "million parameters", "forward, ms", "step, ms", "ratio"], rows),
+    plot("training_step", {
+      title: "A training step, milliseconds",
+      unit: "median, less is better",
+      rows: result.rows.map(({ name, forward, step }) => ({
+        name: name.split(":")[0],
+        bars: new Map([
+          ["forward", forward.median],
+          ["step", step.median],
+        ]),
+      })),
+    }),
+  ];
+}
+
 const readme = new URL("README.md", import.meta.url);
 const [before, , after] = readFileSync(readme, "utf8").split(/(<!-- tables -->[^]*<!-- end of tables -->)/);
 const sections = [
@@ -179,6 +240,8 @@ const sections = [
   ...unetStep("real", "A UNet step, real size"),
   ...phases(),
   ...coldStart(),
+  ...hostCost(),
+  ...trainingSteps(),
 ];
 const text = `${before}<!-- tables -->\n\n${sections.join("\n\n")}\n\n<!-- end of tables -->${after}`;
 const style = await resolveConfig(readme);
