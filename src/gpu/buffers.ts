@@ -46,7 +46,12 @@ const ROUND = 256;
 
 const rounded = (bytes: number) => Math.max(ROUND, Math.ceil(bytes / ROUND) * ROUND);
 
-/** Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. */
+/**
+ * Exact-size pool of storage buffers. Work is recorded in order, so a buffer given back may be handed out at once. Of
+ * those that wait the oldest goes first, whatever the order in which they came: work that is done again, as a training
+ * step is, soon lies where it lay, so that its bind groups are found. New ones would wait for the garbage collector in
+ * their thousands, and software adapters die of that (each is a mapping of the process, which may have 65,530).
+ */
 export class BufferPool {
   readonly #create: (buffer: NewBuffer) => GPUBuffer;
   readonly #limit: number;
@@ -89,9 +94,9 @@ export class BufferPool {
       buffer.gpu.destroy();
       return;
     }
-    const waiting = this.#free.get(buffer.bytes);
-    if (waiting) waiting.push(buffer);
-    else this.#free.set(buffer.bytes, [buffer]);
+    const waiting = this.#free.get(buffer.bytes) ?? [];
+    const after = waiting.findLastIndex(({ id }) => id < buffer.id);
+    this.#free.set(buffer.bytes, waiting.toSpliced(after + 1, 0, buffer));
     this.#pooled += buffer.bytes;
   }
 

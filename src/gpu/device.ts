@@ -29,7 +29,6 @@ export class Device {
   readonly gpu: GPUDevice;
   /** What it can do. */
   readonly facts: DeviceFacts;
-  /** Kernel variants that were asked for or measured, by name or by problem. */
   /** Called at the end of every flush but its own. */
   onFlushed: (() => Promise<void>) | undefined;
   /** Files and ONNX networks, where there are any. */
@@ -45,6 +44,7 @@ export class Device {
   /** Views from `reserve` that have no memory yet. */
   readonly #reserved = new WeakSet<View>();
   #lost: DeviceLostError | undefined;
+  /** Kernel variants that were asked for or measured, by name or by problem. */
   #variants: Readonly<Record<string, string>>;
   #isFlushed = false;
   #recorder: Recorder | undefined;

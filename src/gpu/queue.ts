@@ -10,7 +10,7 @@ import type { Host } from "../util/host.ts";
 
 const BATCH = 128; // dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
-const BIND_GROUPS = 8192; // cached bind groups before the cache starts afresh
+const BIND_GROUPS = 24576; // cached bind groups before the cache starts afresh: a training step of both UNets has ten thousand
 
 /**
  * Records commands at once and submits them in order, in batches of one compute pass each, as soon as their

@@ -89,6 +89,7 @@ export class Masters {
 
   #bind(parameter: Parameter, master: Tensor): void {
     if (parameter.kind === "vector") return parameter.set(master.reshape(...master.shape));
+    parameter.dispose(); // first, so that the new copy can lie where the old one lay and kernels find it bound
     const typed = cast(master, this.#dtype);
     parameter.set(parameter.kind === "matrix" ? packWeight(typed) : typed);
   }
