@@ -30,31 +30,34 @@ const pair: EncodedPair = {
 };
 
 // Bind groups and buffers wait for the garbage collector: a run of many steps must not make them at every step.
-test.each([1, 2])("with %i micro-batches, a training that has begun needs no new bind groups or buffers", async (micro) => {
-  let made = 0;
-  const create = gpu.gpu.createBindGroup.bind(gpu.gpu);
-  gpu.gpu.createBindGroup = (descriptor) => (made++, create(descriptor));
-  const network = (folder: string, inputs: number) => {
-    const module = new UNet2DConditionModel({ ...CONFIG, in_channels: inputs });
-    initialize(gpu, module, inputs);
-    return { folder, module, config: CONFIG };
-  };
-  const networks = [network("unet_garm", 4), network("unet_vton", 8)] as const;
-  const unets = { garmentUnet: networks[0].module, tryOnUnet: networks[1].module };
-  const masters = await Masters.of(networks);
-  const trainer = new Trainer(masters, { learningRate: 1e-4, maxTrainSteps: 40, maxGradNorm: 1 });
-  const each: { made: number; allocations: number }[] = [];
-  for (let step = 0; step < 12; step++) {
-    const before = { made, allocations: gpu.memory.allocations };
-    const losses = Array.from({ length: micro }, (_, i) => () => {
-      const draw = drawBatch(i, step, 2, pair.shape, { levels });
-      return tryOnLoss(unets, makeBatch(gpu, [pair, pair], draw, { levels }));
-    });
-    await trainer.train(losses);
-    each.push({ made: made - before.made, allocations: gpu.memory.allocations - before.allocations });
-  }
-  for (const part of [trainer, masters, ...networks.map(({ module }) => module)]) part.dispose();
-  gpu.gpu.createBindGroup = create;
-  expect(each[0]!.made).toBeGreaterThan(500);
-  expect(each.slice(8)).toEqual(Array.from({ length: 4 }, () => ({ made: 0, allocations: 0 })));
-});
+test.each([1, 2])(
+  "with %i micro-batches, a training that has begun needs no new bind groups or buffers",
+  async (micro) => {
+    let made = 0;
+    const create = gpu.gpu.createBindGroup.bind(gpu.gpu);
+    gpu.gpu.createBindGroup = (descriptor) => (made++, create(descriptor));
+    const network = (folder: string, inputs: number) => {
+      const module = new UNet2DConditionModel({ ...CONFIG, in_channels: inputs });
+      initialize(gpu, module, inputs);
+      return { folder, module, config: CONFIG };
+    };
+    const networks = [network("unet_garm", 4), network("unet_vton", 8)] as const;
+    const unets = { garmentUnet: networks[0].module, tryOnUnet: networks[1].module };
+    const masters = await Masters.of(networks);
+    const trainer = new Trainer(masters, { learningRate: 1e-4, maxTrainSteps: 40, maxGradNorm: 1 });
+    const each: { made: number; allocations: number }[] = [];
+    for (let step = 0; step < 12; step++) {
+      const before = { made, allocations: gpu.memory.allocations };
+      const losses = Array.from({ length: micro }, (_, i) => () => {
+        const draw = drawBatch(i, step, 2, pair.shape, { levels });
+        return tryOnLoss(unets, makeBatch(gpu, [pair, pair], draw, { levels }));
+      });
+      await trainer.train(losses);
+      each.push({ made: made - before.made, allocations: gpu.memory.allocations - before.allocations });
+    }
+    for (const part of [trainer, masters, ...networks.map(({ module }) => module)]) part.dispose();
+    gpu.gpu.createBindGroup = create;
+    expect(each[0]!.made).toBeGreaterThan(500);
+    expect(each.slice(8)).toEqual(Array.from({ length: 4 }, () => ({ made: 0, allocations: 0 })));
+  },
+);
