@@ -20,7 +20,15 @@ export function explain(error: unknown): { readonly code: ExitCode; readonly lin
   }
   if (error instanceof UsageError) return { code: EXIT.usage, line: oneLine(error.message) };
   if (error instanceof ToileError) return { code: EXIT.failed, line: oneLine(error.message) };
-  return { code: EXIT.failed, line: oneLine(unexpected(error)) };
+  return { code: EXIT.failed, line: oneLine(ofSystem(error) ?? unexpected(error)) };
+}
+
+/** What the system refused: a full disk, a file where a folder should be. Node names the call, the path and the reason. */
+function ofSystem(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return undefined;
+  return `${path ?? syscall}: ${/^[A-Z]+: ([^,]+)/.exec(error.message)?.[1] ?? code}`;
 }
 
 /** A mistake of ours: say where, so that it can be reported. */

@@ -140,7 +140,7 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
   const prompts = {
     vae: encoders.vae,
     encodePrompt: (garment: RgbImage, category: Category) =>
-      encodePrompt({ device, components: encoders, dtype: "f32", model, category, garment }).prompt,
+      encodePrompt({ device, components: encoders, model, category, garment }).prompt,
   };
   const noise = {
     levels: noiseLevels(encoders.scheduler),

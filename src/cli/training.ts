@@ -3,6 +3,7 @@ import { augmented } from "../training/data/augment.ts";
 import { interleaved, type TryOnDataset } from "../training/data/dataset.ts";
 import { drawnDataset, type DrawnOptions } from "../training/data/drawn.ts";
 import { EMAModel } from "../training/ema.ts";
+import { findCheckpoint, STATE } from "../training/checkpoint.ts";
 import { resume, runTraining, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
 import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
@@ -10,6 +11,7 @@ import { Trainer, type StepReport } from "../training/trainer.ts";
 import { CATEGORIES } from "../pipelines/conditioning.ts";
 import { folderDataset } from "../node/data/folder.ts";
 import { outputFolder } from "../node/staging.ts";
+import { NonFiniteError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
@@ -95,6 +97,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
   const { options, networks, masters, prepare } = parts;
   const { device, tensors } = masters;
   const output = outputFolder(options.output_dir);
+  await refuseTaken(output, options);
   const ema = options.use_ema ? new EMAModel(device, tensors, { decay: options.ema_decay }) : undefined;
   const maxTrainSteps = totalSteps(options, parts.pairs);
   const trainer = new Trainer(
@@ -126,12 +129,9 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
       await log(report);
     },
     onCheckpoint: (name) => say(`toile: ${join(options.output_dir, name)} is written`),
-    validate: async (step) => parts.validate?.(step, output),
+    validate: (step) => shown(step, () => parts.validate?.(step, output)),
   };
-  if (options.resume_from_checkpoint !== undefined) {
-    const name = await resume(run, options.resume_from_checkpoint);
-    say(name === undefined ? "toile: no checkpoint to go on from: beginning" : `toile: going on from ${name}`);
-  }
+  if (options.resume_from_checkpoint !== undefined) await goOn(run, options.resume_from_checkpoint, options.seed);
   try {
     await runTraining(run);
     return last;
@@ -140,6 +140,33 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     trainer.dispose();
     ema?.dispose();
   }
+}
+
+async function goOn(run: TrainingRun, wanted: string, seed: number): Promise<void> {
+  const name = await resume(run, wanted);
+  if (name === undefined) return say("toile: no checkpoint to go on from: beginning");
+  say(`toile: going on from ${name}`);
+  const { seed: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { seed: number };
+  if (before !== seed)
+    say(`toile: note: its seed was ${before}, --seed is ${seed}: other pairs and noise from here on`);
+}
+
+/** Pictures of a network that is not there yet may fail: the training goes on. */
+async function shown(step: number, act: () => Promise<void> | undefined): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    say(`toile: note: no pictures at step ${step}: ${error.message}`);
+  }
+}
+
+/** An earlier training's checkpoints are neither mixed with this one's nor deleted for them. */
+async function refuseTaken(output: OutputFolder, { resume_from_checkpoint: resumes }: LoopArguments): Promise<void> {
+  const name = resumes === undefined ? await findCheckpoint(output, "latest") : undefined;
+  if (name === undefined) return;
+  const way = "go on from it with --resume_from_checkpoint latest, or name another folder";
+  throw new UsageError(`--output_dir: ${output.name} holds ${name} of an earlier training: ${way}`);
 }
 
 const trainerOptions = (options: LoopArguments) => ({

@@ -4,7 +4,7 @@ import type { Fusion } from "../models/unet/fusion.ts";
 import type { TextKeyValues } from "../models/unet/conditioning.ts";
 import type { Module } from "../nn/module.ts";
 import { cast, concat, slice } from "../tensor/ops.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { Tensor, type DType } from "../tensor/tensor.ts";
 import { InputError } from "../util/errors.ts";
 import type { Category } from "../vision/agnostic.ts";
 import { clipPreprocess } from "../vision/clip.ts";
@@ -65,16 +65,18 @@ export async function encodeGarments(inputs: ConditioningInputs): Promise<Garmen
     const latents = reads === "nothing" ? [] : bag.run(() => garments.map((each) => encodeLatents(inputs, each)));
     if (reads === "tokens") await residency.only(garmentUnet);
     const features = (latent: Tensor, i: number) => {
-      const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(prompts[i]!.prompt)];
-      return device.planned(() => garmentUnet.features(latent, time, text));
+      const { dtype } = garmentUnet;
+      const [time, text] = [garmentUnet.encodeTime([0]).at(0), garmentUnet.encodeText(cast(prompts[i]!.prompt, dtype))];
+      return device.planned(() => garmentUnet.features(cast(latent, dtype), time, text));
     };
     const tokens = reads === "tokens" ? bag.run(() => latents.map(features)) : [];
     await residency.only(tryOnUnet);
     const { module, note } = await components.fusions.of(strategy);
     const [first, ...more] = prompts.map(({ prompt }) => prompt);
     const every = more.length === 0 ? first! : bag.run(() => concat([first!, ...more], 1));
-    const text = bag.hold(device.scope(() => tryOnUnet.encodeText(every).keep()));
-    const fused: FusedGarment[] = latents.map((latent, i) => ({ latents: latent, tokens: tokens[i] ?? [] }));
+    const text = bag.hold(device.scope(() => tryOnUnet.encodeText(cast(every, tryOnUnet.dtype)).keep()));
+    const own = bag.run(() => latents.map((latent) => cast(latent, tryOnUnet.dtype)));
+    const fused: FusedGarment[] = own.map((latent, i) => ({ latents: latent, tokens: tokens[i] ?? [] }));
     const latentScale = vae.config.scaling_factor;
     const fusion = bag.run(() => {
       const made = strategy.fuse({ unet: tryOnUnet, garments: fused, module: module!, latentScale });
@@ -84,7 +86,7 @@ export async function encodeGarments(inputs: ConditioningInputs): Promise<Garmen
     device.scope(() => fusion.prepare?.(tryOnUnet.transformerBlocks()));
     const shown = shownOf(prompts[0]!, latents[0], tokens[0]);
     if (!inputs.traced) {
-      const read = fusion.prepare ? [...latents, ...tokens.flat()] : [];
+      const read = fusion.prepare ? [...latents, ...own, ...tokens.flat()] : [];
       for (const tensor of [every, ...prompts.flatMap((prompt) => Object.values(prompt)), ...read]) bag.drop(tensor);
     }
     await device.flush();
@@ -96,10 +98,10 @@ export async function encodeGarments(inputs: ConditioningInputs): Promise<Garmen
 }
 
 /** [1, h, w, c], or, with guidance, [garment; zeros]. */
-function encodeLatents({ device, components, dtype, guided }: ConditioningInputs, { garment }: Garment): Tensor {
-  const image = imageTensor(device, garment, dtype);
-  const mode = device.planned(() => components.vae.encode(image).mode());
-  return guided ? concat([mode, Tensor.zeros(device, mode.shape, dtype)], 0) : mode;
+function encodeLatents({ device, components: { vae }, guided }: ConditioningInputs, { garment }: Garment): Tensor {
+  const image = imageTensor(device, garment, vae.dtype);
+  const mode = device.planned(() => vae.encode(image).mode());
+  return guided ? concat([mode, Tensor.zeros(device, mode.shape, mode.dtype)], 0) : mode;
 }
 
 /** Under the names that the reference tensors have. */
@@ -123,7 +125,6 @@ function shownOf(
 export interface PromptInputs {
   readonly components: TryOnEncoders;
   readonly device: Device;
-  readonly dtype: "f32" | "f16";
   readonly model: TryOnModel;
   readonly category: Category;
   /** Already of the output's size. */
@@ -134,7 +135,7 @@ export interface PromptInputs {
  * hd: the empty text's two tokens, the second replaced by the image embedding. dc: the category's three, the embedding
  * appended. All belong to the caller's scope.
  */
-export function encodePrompt({ device, components, dtype, model, category, garment }: PromptInputs): {
+export function encodePrompt({ device, components, model, category, garment }: PromptInputs): {
   /** [1, c], [1, tokens of the text, c] and [1, tokens, c]. */
   embeds: Tensor;
   hidden: Tensor;
@@ -144,7 +145,7 @@ export function encodePrompt({ device, components, dtype, model, category, garme
   const ids = components.tokenizer.encode(model === "hd" ? "" : category, { maxLength: length, padToMaxLength: true });
   const pixels = clipPreprocess(garment, components.preprocessor);
   return device.scope(() => {
-    const input = cast(Tensor.from(device, pixels.data, pixels.shape), dtype);
+    const input = cast(Tensor.from(device, pixels.data, pixels.shape), components.imageEncoder.dtype);
     const { imageEmbeds } = components.imageEncoder.forward(input);
     const { lastHiddenState } = components.textEncoder.forward(Tensor.from(device, Int32Array.from(ids), [1, length]));
     const token = imageEmbeds.reshape(1, 1, -1);
@@ -154,7 +155,7 @@ export function encodePrompt({ device, components, dtype, model, category, garme
 }
 
 /** A picture as the autoencoder takes it: [1, h, w, 3] in -1…1. */
-export function imageTensor(device: Device, image: RgbImage, dtype: "f32" | "f16"): Tensor {
+export function imageTensor(device: Device, image: RgbImage, dtype: DType): Tensor {
   return device.scope(() => cast(Tensor.from(device, toFloat(image), [1, image.height, image.width, 3]), dtype));
 }
 

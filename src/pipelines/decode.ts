@@ -11,7 +11,6 @@ import type { Trace } from "./trace.ts";
 export interface DecodeInputs extends Listener {
   readonly device: Device;
   readonly vae: AutoencoderKL;
-  readonly dtype: "f32" | "f16";
   /** [samples, h, w, latent channels], as the denoising leaves them. */
   readonly latents: Tensor;
   readonly trace?: Trace | undefined;
@@ -22,7 +21,7 @@ export interface DecodeInputs extends Listener {
  * @throws NonFiniteError that names the sample and the module
  */
 export async function decode(inputs: DecodeInputs): Promise<RgbImage[]> {
-  const { device, vae, dtype, latents, signal, trace, onProgress } = inputs;
+  const { device, vae, latents, signal, trace, onProgress } = inputs;
   const [samples = 0, ...size] = latents.shape;
   const [height, width] = [size[0]! * vae.scale, size[1]! * vae.scale];
   const pixels = height * width * 3;
@@ -31,7 +30,7 @@ export async function decode(inputs: DecodeInputs): Promise<RgbImage[]> {
   const bag = new Bag(device);
   try {
     const latent = bag.run(() => Tensor.empty(device, [1, ...size], latents.dtype));
-    const again = () => picture(vae, cast(mul(latent, 1 / vae.config.scaling_factor), dtype));
+    const again = () => picture(vae, cast(mul(latent, 1 / vae.config.scaling_factor), vae.dtype));
     const recording = bag.hold(device.record(again));
     for (let i = 0; i < samples; i++) {
       signal?.throwIfAborted();

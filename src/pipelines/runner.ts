@@ -94,10 +94,10 @@ export class Runner {
         this.#generate(person, phases, inputs, settings),
       );
       const latents = await this.#denoise(bag, phases, scheduler, pictures, inputs, settings);
-      const [device, vae, dtype] = [this.#device, this.#components.vae, this.#dtype];
+      const [device, vae] = [this.#device, this.#components.vae];
       const images = await phases.run("decode", async () => {
         await this.#components.residency.only(vae);
-        return decode({ device, vae, dtype, latents, ...inputs });
+        return decode({ device, vae, latents, ...inputs });
       });
       const { mask, masked, garments, generated, place } = pictures;
       const { note } = this.#garment!.conditioning;
@@ -199,7 +199,7 @@ export class Runner {
     await this.#components.residency.only(this.#components.vae);
     const encode = (image: RgbImage) =>
       bag.run(() => {
-        const pixels = imageTensor(device, image, this.#dtype);
+        const pixels = imageTensor(device, image, this.#components.vae.dtype);
         return device.planned(() => cast(this.#components.vae.encode(pixels).mode(), "f32"));
       });
     const latents = {
@@ -236,8 +236,8 @@ export class Runner {
     const before = this.#garment;
     this.#garment = undefined;
     before?.conditioning.dispose();
-    const [components, device, dtype, model] = [this.#components, this.#device, this.#dtype, this.#model];
-    const conditioning = await encodeGarments({ components, device, dtype, model, ...wanted });
+    const [components, device, model] = [this.#components, this.#device, this.#model];
+    const conditioning = await encodeGarments({ components, device, model, ...wanted });
     this.#garment = { key, strategy, conditioning };
     return conditioning;
   }

@@ -172,7 +172,7 @@ export class StableDiffusion {
       const { drawNoise } = workplace;
       const run = { device, dtype, unet, text, scheduler, drawNoise, guided, guidanceScale, onStep, ...start };
       const latents = bag.hold(await phases.run("denoise", () => denoise({ ...run, signal: inputs.signal })));
-      const images = await phases.run("decode", () => decode({ device, vae, dtype, latents, ...listener }));
+      const images = await phases.run("decode", () => decode({ device, vae, latents, ...listener }));
       return { images, seed, width, height, steps, guidanceScale, dtype, timings: phases.timings, warnings };
     } finally {
       bag.dispose();

@@ -22,7 +22,7 @@ export type RunState = Readonly<Record<string, unknown>> & { readonly step: numb
 
 const WEIGHTS = "diffusion_pytorch_model.safetensors";
 const OPTIMIZER = "optimizer.safetensors";
-const STATE = "trainer_state.json";
+export const STATE = "trainer_state.json";
 const MANIFEST = "manifest.json";
 const MOMENTS = ["exp_avg", "exp_avg_sq"] as const;
 

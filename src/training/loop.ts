@@ -72,7 +72,11 @@ export async function runTraining(run: TrainingRun): Promise<void> {
     }
     await onStep?.(await stepOf(run).catch((error: unknown) => saveFirst(error, save)));
     if (trainer.step % checkpointingSteps === 0) await save();
-    if (validationSteps !== undefined && trainer.step % validationSteps === 0) await validate?.(trainer.step);
+    if (validationSteps !== undefined && trainer.step % validationSteps === 0)
+      await validate?.(trainer.step).catch(async (error: unknown) => {
+        await save().catch(() => undefined); // what ended the run matters more
+        throw error;
+      });
   }
   await save();
 }

@@ -68,6 +68,26 @@ describe("toile train", () => {
     expect(readdirSync(killed).sort()).toEqual(["checkpoint-6", "logs"]);
   });
 
+  test("half precision shows pictures of the shipped model, and a folder with checkpoints is not written over", () => {
+    const folder = scratch();
+    const out = join(folder, "out");
+    const run = ["train", ...SMALL, "--output_dir", out, "--max_train_steps", "1", "--mixed_precision", "fp16"];
+    const ran = toile([...run, "--validation_steps", "1"]);
+    expect([ran.code, ran.out]).toEqual([0, ""]);
+    expect(readdirSync(join(out, "logs")).sort()).toEqual(["metrics.jsonl", "validation-1.png"]);
+    expect(losses(out)[0]).toBeLessThan(1);
+    const written = readFileSync(join(out, "checkpoint-1/manifest.json"));
+    const again = toile(run);
+    expect(again).toMatchObject({ code: 2, out: "" });
+    expect(again.err).toBe(
+      `toile: --output_dir: ${out} holds checkpoint-1 of an earlier training: go on from it with ` +
+        "--resume_from_checkpoint latest, or name another folder\n",
+    );
+    expect(readFileSync(join(out, "checkpoint-1/manifest.json"))).toEqual(written);
+    const resumed = toile([...run, "--seed", "4", "--resume_from_checkpoint", "latest"]);
+    expect(resumed.err).toContain("its seed was 0, --seed is 4: other pairs and noise from here on\n");
+  });
+
   test("Ctrl-C ends it after a step, with a checkpoint of it", async () => {
     const folder = scratch();
     const out = join(folder, "out");

@@ -37,7 +37,7 @@ describe.runIf(process.env["TOILE_LONG"] === "1")("a drawn pair is learnt by hea
         vae: encoders.vae,
         encodePrompt: (picture, kind) =>
           encodePrompt({
-            ...{ device: gpu, components: encoders, dtype: "f32", model: "hd" },
+            ...{ device: gpu, components: encoders, model: "hd" },
             garment: picture,
             category: kind,
           }).prompt,
