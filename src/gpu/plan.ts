@@ -48,7 +48,7 @@ const MOST_ARENAS = 5; // how many are tried
 const ROUNDS = 12; // of improvement, for each number of arenas
 const GOOD = 1.04; // of the bound: not worth another round
 const FAIR = 1.1; // not worth a random one
-const WORTH = 2 ** 24; // bytes below which nothing is
+const WORTH = 2 ** 20; // bytes below which nothing is
 const RANDOM_ROUNDS = 1000;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 
@@ -132,9 +132,15 @@ function generator(): () => number {
   return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
 }
 
-/** The largest first, give or take. */
+/** The largest first, give or take; half the time those that live longer before others of their size. */
 function anew(items: readonly Lifetime[], first: readonly number[], random: () => number): Way {
-  const size = new Map(first.map((i) => [i, items[i]!.bytes * (0.6 + 0.8 * random())]));
+  const power = random() < 0.5 ? 0 : random();
+  const size = new Map(
+    first.map((i) => {
+      const { bytes, first, last } = items[i]!;
+      return [i, bytes * (last - first + 1) ** power * (0.6 + 0.8 * random())];
+    }),
+  );
   const order = [...first].sort((a, b) => size.get(b)! - size.get(a)!);
   return { order, count: 1 + Math.floor(random() * MOST_ARENAS), turn: Math.floor(random() * ROUNDS) };
 }
