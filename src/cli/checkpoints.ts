@@ -6,7 +6,9 @@ import { LAYOUT } from "../pipelines/components.ts";
 import { json } from "../pipelines/load.ts";
 import { tryonScheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
+import { STATE } from "../training/checkpoint.ts";
 import { UsageError } from "./errors.ts";
+import { say } from "./stderr.ts";
 
 /** The folder given, or the small checkpoint that ships. @throws InputError when it is no folder */
 export async function checkpointFolder(given: string | undefined): Promise<string> {
@@ -16,15 +18,24 @@ export async function checkpointFolder(given: string | undefined): Promise<strin
   throw new InputError(folder, found ? "is not a folder" : `no such folder of checkpoints; it should hold ${LAYOUT}`);
 }
 
-/** `--unets`, as the pipeline takes it. @throws InputError when it is no folder */
+/**
+ * `--unets`, as the pipeline takes it.
+ * @param fusion of the run: a note tells of UNets that were trained with another one
+ * @throws InputError when it is no folder
+ */
 export async function trainedUnets(
   given: string | undefined,
   ema: boolean,
+  fusion?: string,
 ): Promise<{ unets?: Folder; ema?: boolean }> {
   if (given === undefined) return {};
   const found = await stat(given).catch(() => undefined);
-  if (found?.isDirectory()) return { unets: directory(given), ema };
-  throw new InputError(given, found ? "is not a folder" : "no such folder of trained UNets");
+  if (!found?.isDirectory()) throw new InputError(given, found ? "is not a folder" : "no such folder of trained UNets");
+  const unets = directory(given);
+  const { fusion: trained } = (await unets.has(STATE)) ? await json(unets, STATE) : {};
+  if (typeof trained === "string" && fusion !== undefined && fusion !== trained)
+    say(`toile: note: ${given} was trained with the fusion "${trained}", here it runs with "${fusion}"`);
+  return { unets, ema };
 }
 
 /** Some schedulers cannot take every number of steps, which their own configuration says. @throws UsageError */

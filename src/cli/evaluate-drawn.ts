@@ -77,7 +77,7 @@ async function work(options: Options, interrupt: Interrupt, progress: Progress):
 async function openModel(options: Options, signal: AbortSignal): Promise<Dress> {
   const { model, width, height, steps, scale: guidanceScale, seed } = options;
   const folder = directory(await checkpointFolder(options.checkpoints));
-  const trained = await trainedUnets(options.unets, options.ema);
+  const trained = await trainedUnets(options.unets, options.ema, "concat");
   const device = await adapterDevice();
   const pipeline = await TryOnPipeline.fromPretrained(folder, { device, model, ...trained, signal });
   const settings = { width, height, steps, guidanceScale, seed, fit: "stretch", signal } as const;

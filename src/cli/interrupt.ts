@@ -1,10 +1,12 @@
 import { EXIT, type ExitCode } from "./errors.ts";
 import { say } from "./stderr.ts";
 
-/** Ctrl-C as an AbortSignal. A second one ends the process at once, whatever it is doing. */
+const TOGETHER = 1000; // milliseconds: what `timeout` sends to a process and to its group is one wish
+
+/** Ctrl-C as an AbortSignal. A second one, a second later, ends the process at once, whatever it is doing. */
 export class Interrupt {
   readonly #controller = new AbortController();
-  #asked = false;
+  #asked: number | undefined;
   #finishing = false;
 
   constructor() {
@@ -31,8 +33,11 @@ export class Interrupt {
   }
 
   #stop(): void {
-    if (this.#asked) process.exit(EXIT.interrupted);
-    this.#asked = true;
+    if (this.#asked !== undefined) {
+      if (performance.now() - this.#asked > TOGETHER) process.exit(EXIT.interrupted);
+      return;
+    }
+    this.#asked = performance.now();
     if (!this.#finishing) this.#controller.abort();
   }
 }

@@ -3,7 +3,7 @@ import { augmented } from "../training/data/augment.ts";
 import { interleaved, type TryOnDataset } from "../training/data/dataset.ts";
 import { drawnDataset, type DrawnOptions } from "../training/data/drawn.ts";
 import { EMAModel } from "../training/ema.ts";
-import { findCheckpoint, STATE } from "../training/checkpoint.ts";
+import { checkpoints, STATE } from "../training/checkpoint.ts";
 import { resume, runTraining, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
 import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
@@ -131,7 +131,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     onCheckpoint: (name) => say(`toile: ${join(options.output_dir, name)} is written`),
     validate: (step) => shown(step, () => parts.validate?.(step, output)),
   };
-  if (options.resume_from_checkpoint !== undefined) await goOn(run, options.resume_from_checkpoint, options.seed);
+  if (options.resume_from_checkpoint !== undefined) await goOn(run, options);
   try {
     await runTraining(run);
     return last;
@@ -142,13 +142,30 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
   }
 }
 
-async function goOn(run: TrainingRun, wanted: string, seed: number): Promise<void> {
-  const name = await resume(run, wanted);
+async function goOn(run: TrainingRun, { resume_from_checkpoint: wanted, seed, ...log }: LoopArguments): Promise<void> {
+  const passed = (name: string, damage: string) => say(`toile: note: ${name} is passed over: ${damage}`);
+  const name = await resume(run, wanted!, passed);
   if (name === undefined) return say("toile: no checkpoint to go on from: beginning");
   say(`toile: going on from ${name}`);
   const { seed: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { seed: number };
   if (before !== seed)
     say(`toile: note: its seed was ${before}, --seed is ${seed}: other pairs and noise from here on`);
+  if (run.trainer.step >= run.options.maxTrainSteps) say(`toile: note: nothing is left to do, ${name} is the end`);
+  if (log.report_to === "jsonl") await forget(run, `${log.logging_dir}/metrics.jsonl`);
+}
+
+/** Takes the steps that are done again out of a log, and a line that a crash left half. */
+async function forget({ output, trainer }: TrainingRun, path: string): Promise<void> {
+  if (!(await output.has(path))) return;
+  const isDone = (line: string) => {
+    try {
+      return (JSON.parse(line) as { step: number }).step <= trainer.step;
+    } catch {
+      return false;
+    }
+  };
+  const kept = (await output.text(path)).split("\n").filter(isDone);
+  await output.write(path, new TextEncoder().encode(kept.map((line) => `${line}\n`).join("")));
 }
 
 /** Pictures of a network that is not there yet may fail: the training goes on. */
@@ -163,7 +180,7 @@ async function shown(step: number, act: () => Promise<void> | undefined): Promis
 
 /** An earlier training's checkpoints are neither mixed with this one's nor deleted for them. */
 async function refuseTaken(output: OutputFolder, { resume_from_checkpoint: resumes }: LoopArguments): Promise<void> {
-  const name = resumes === undefined ? await findCheckpoint(output, "latest") : undefined;
+  const name = resumes === undefined ? (await checkpoints(output)).at(-1)?.name : undefined;
   if (name === undefined) return;
   const way = "go on from it with --resume_from_checkpoint latest, or name another folder";
   throw new UsageError(`--output_dir: ${output.name} holds ${name} of an earlier training: ${way}`);

@@ -44,7 +44,7 @@ export const PROTOCOLS = {
   "ladi-vton": {
     lpips: "alex",
     compares: ["paired"],
-    distributions: ["unpaired"],
+    distributions: ["paired", "unpaired"],
     resizing: "SSIM, PSNR and LPIPS: both to 384x512, bilinear; FID and KID: as they are",
     fit: (generated, reference) => [
       resize(generated, WIDTH, HEIGHT, "bilinear"),

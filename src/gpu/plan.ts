@@ -48,7 +48,7 @@ const MOST_ARENAS = 5; // how many are tried
 const ROUNDS = 12; // of improvement, for each number of arenas
 const GOOD = 1.04; // of the bound: not worth another round
 const FAIR = 1.1; // not worth a random one
-const WORTH = 2 ** 20; // bytes below which nothing is
+const WORTH = 2 ** 22; // bytes below which nothing is
 const RANDOM_ROUNDS = 1000;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 

@@ -116,15 +116,21 @@ export async function checkpoints(output: OutputFolder): Promise<{ name: string;
 
 /**
  * Finds the checkpoint to go on from: a name, or "latest" for the newest whose files are what its manifest says.
- * @returns undefined when "latest" finds none
- * @throws InputError for a named checkpoint that is missing or damaged
+ * @param onDamaged hears of what "latest" passes over
+ * @returns undefined when there is none for "latest"
+ * @throws InputError for a named checkpoint that is missing or damaged, and where all are damaged
  */
-export async function findCheckpoint(output: OutputFolder, wanted: string): Promise<string | undefined> {
+export async function findCheckpoint(
+  output: OutputFolder,
+  wanted: string,
+  onDamaged?: (name: string, damage: string) => void,
+): Promise<string | undefined> {
   const names = wanted === "latest" ? (await checkpoints(output)).map(({ name }) => name).reverse() : [wanted];
   for (const name of names) {
     const damage = await damageOf(output, name);
     if (damage === undefined) return name;
-    if (wanted !== "latest") throw new InputError(`${output.name}/${name}`, damage);
+    if (wanted !== "latest" || name === names.at(-1)) throw new InputError(`${output.name}/${name}`, damage);
+    onDamaged?.(name, damage);
   }
   return undefined;
 }
@@ -195,6 +201,11 @@ async function checkNetworks(
       ...(ema ? [[`${folder}_ema`, "it was trained without moving averages"]] : []),
     ] as const) {
       const path = `${name}/${kept}/${WEIGHTS}`;
+      if (!ema && (await output.has(`${name}/${folder}_ema/${WEIGHTS}`)))
+        throw new InputError(
+          `${output.name}/${name}`,
+          "it keeps moving averages, this run does not: they would be lost",
+        );
       if (!(await output.has(path)))
         throw new InputError(`${output.name}/${name}`, `there is no ${kept} in it: ${why}`);
       const source = await openSafetensors(await output.open(path));

@@ -35,12 +35,16 @@ export interface TrainingRun {
   readonly validate?: (step: number) => Promise<void>;
 }
 
-/** Fills a run from a checkpoint of its output: a name, or "latest". @returns its name, undefined for none */
+/**
+ * Fills a run from a checkpoint of its output: a name, or "latest", which passes over damaged ones.
+ * @returns its name, undefined for none
+ */
 export async function resume(
   { trainer, state, output, options }: TrainingRun,
   wanted: string,
+  onDamaged?: (name: string, damage: string) => void,
 ): Promise<string | undefined> {
-  const name = await findCheckpoint(output, wanted);
+  const name = await findCheckpoint(output, wanted, onDamaged);
   if (name === undefined) return undefined;
   const { facts = {} } = options;
   const run = (await restoreCheckpoint(output, name, state, facts)) as RunState & { loss_scaler?: LossScalerState };
@@ -62,7 +66,9 @@ export async function runTraining(run: TrainingRun): Promise<void> {
     if (saved === trainer.step) return;
     saved = trainer.step;
     const state = { step: trainer.step, seed: options.seed, ...options.facts, loss_scaler: trainer.scaler.state };
-    const name = await saveCheckpoint(run.output, run.state, state, options.checkpointsTotalLimit);
+    // weights that give no numbers do not push out those that did
+    const limit = trainer.isStuck ? undefined : options.checkpointsTotalLimit;
+    const name = await saveCheckpoint(run.output, run.state, state, limit);
     await run.onCheckpoint?.(name);
   };
   while (trainer.step < maxTrainSteps) {

@@ -75,6 +75,11 @@ export class Trainer {
     return this.#step;
   }
 
+  /** Whether the last step was not taken. */
+  get isStuck(): boolean {
+    return this.#badSteps > 0;
+  }
+
   /** Steps of this trainer that were not taken. */
   get skippedSteps(): number {
     return this.#skippedSteps;

@@ -43,8 +43,13 @@ test("draws a set that the checker accepts, the same bytes with any number of th
   expect(draw(two, "--workers", "0").code).toBe(0);
   expect(hashOf(one)).toBe(hashOf(two));
   expect(toile(["data", "check", one])).toMatchObject({ code: 0, err: "" }); // lists for testing would be empty
-  expect(draw(one, "--test", "3").code).toBe(0);
-  const report = toile(["data", "check", one]);
+  const again = draw(one, "--test", "3");
+  expect(again).toMatchObject({ code: 1, out: "" });
+  expect(again.err).toContain("one: holds upper_body of a set already: draw into a folder of its own");
+  expect(hashOf(one)).toBe(hashOf(two));
+  const three = join(folder, "three");
+  expect(draw(three, "--test", "3").code).toBe(0);
+  const report = toile(["data", "check", three]);
   expect(report).toMatchObject({ code: 0, err: "" });
   expect(report.out).toContain("train  paired    upperbody         2 pairs  upper_body/train_pairs.txt\n");
   expect(report.out).toMatch(/\d+ files, no problem\n$/);

@@ -20,12 +20,16 @@ test("the first signal stops the work at once", async () => {
   said.mockRestore();
 });
 
-test("while results are written the first is waited out; the second ends the process in any case", () => {
+test("while results are written the first is waited out; one that comes a second later ends the process", () => {
   const interrupt = new Interrupt();
   interrupt.finish();
   process.emit("SIGINT");
   expect(exit).not.toHaveBeenCalled();
   expect(interrupt.signal.aborted).toBe(false);
   process.emit("SIGTERM");
+  expect(exit).not.toHaveBeenCalled(); // what came at once is the same wish
+  const now = vi.spyOn(performance, "now").mockReturnValue(performance.now() + 1500);
+  process.emit("SIGTERM");
+  now.mockRestore();
   expect(exit.mock.calls).toEqual([[130]]);
 });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -68,6 +68,26 @@ describe("toile train", () => {
     expect(readdirSync(killed).sort()).toEqual(["checkpoint-6", "logs"]);
   });
 
+  test("going on passes over a damaged checkpoint, and the log goes on where that one was", () => {
+    const folder = scratch();
+    const out = join(folder, "out");
+    const run = unetRun(out, folder, ["--use_ema", "--checkpointing_steps", "1", "--max_train_steps"]);
+    expect(toile([...run, "3"]).code).toBe(0);
+    const before = losses(out);
+    writeFileSync(join(out, "checkpoint-3/optimizer.safetensors"), "cut short");
+    appendFileSync(join(out, "logs/metrics.jsonl"), '{"step":4,"lo');
+    const resumed = toile([...run, "3", "--resume_from_checkpoint", "latest"]);
+    expect(resumed.code).toBe(0);
+    expect(resumed.err).toContain("note: checkpoint-3 is passed over: optimizer.safetensors is not what its manifest");
+    expect(losses(out)).toEqual(before); // each step once, and the same bits
+    const lost = unetRun(out, folder, ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]);
+    expect(toile(lost).err).toContain("it keeps moving averages, this run does not: they would be lost\n");
+    for (const name of ["checkpoint-1", "checkpoint-2", "checkpoint-3"])
+      rmSync(join(out, name, "optimizer.safetensors"));
+    const none = toile([...run, "4", "--resume_from_checkpoint", "latest"]);
+    expect(none).toMatchObject({ code: 1, err: expect.stringContaining("optimizer.safetensors is missing\n") });
+  });
+
   test("half precision shows pictures of the shipped model, and a folder with checkpoints is not written over", () => {
     const folder = scratch();
     const out = join(folder, "out");
@@ -95,6 +115,8 @@ describe("toile train", () => {
     const ended = once(child, "exit");
     while (!existsSync(join(out, "logs/metrics.jsonl")) && child.exitCode === null) await wait(20);
     child.kill("SIGINT");
+    await wait(20);
+    child.kill("SIGTERM"); // as `timeout` and shells send it twice
     expect(await ended).toEqual([130, null]);
     const last = losses(out).length;
     expect(readdirSync(out).sort()).toEqual([`checkpoint-${last}`, "logs"]);

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { drawnMask, drawnName, drawnTruth, OTHER, sceneOf, type DrawnOptions } from "../../training/data/drawn.ts";
 import { paintFlat } from "../../training/data/draw/flat.ts";
@@ -35,7 +35,12 @@ async function makeFolder(path: string): Promise<void> {
 
 /** The folders of a set, before its pairs are written. Lists of an older set go: what is being written is none yet. */
 export async function prepareSet(root: string, { categories }: WriteOptions): Promise<void> {
-  for (const { path } of listsOf("Dress Code")) await rm(join(root, path), { force: true });
+  for (const folder of Object.values(FOLDERS))
+    if ((await readdir(join(root, folder)).catch(() => [])).length > 0)
+      throw new InputError(
+        root,
+        `holds ${folder} of a set already: draw into a folder of its own, nothing is written over`,
+      );
   for (const category of categories)
     for (const part of ["images", "label_maps", "keypoints", "agnostic_masks", "truths"])
       await makeFolder(join(root, FOLDERS[category], part));
