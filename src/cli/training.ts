@@ -4,7 +4,7 @@ import { interleaved, type TryOnDataset } from "../training/data/dataset.ts";
 import { drawnDataset, type DrawnOptions } from "../training/data/drawn.ts";
 import { EMAModel } from "../training/ema.ts";
 import { checkpoints, STATE } from "../training/checkpoint.ts";
-import { resume, runTraining, type TrainingRun } from "../training/loop.ts";
+import { resume, runTraining, type Settings, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
 import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
 import { Trainer, type StepReport } from "../training/trainer.ts";
@@ -16,7 +16,7 @@ import type { OutputFolder } from "../util/host.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { say } from "./stderr.ts";
-import type { LoopArguments } from "./train_options.ts";
+import type { LoopArguments, TrainArguments } from "./train_options.ts";
 
 // What `train` and `train-vae` share: the pairs, the logs, and the loop around what each of them trains.
 
@@ -113,7 +113,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     output,
     prepare,
     options: {
-      seed: options.seed,
+      settings: settingsOf(options, parts.pairs),
       ...(parts.facts && { facts: parts.facts }),
       gradientAccumulationSteps: options.gradient_accumulation_steps,
       maxTrainSteps,
@@ -142,14 +142,45 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
   }
 }
 
-async function goOn(run: TrainingRun, { resume_from_checkpoint: wanted, seed, ...log }: LoopArguments): Promise<void> {
+/** Options that say what is kept, shown or gone on from: another value changes nothing that is learnt. */
+const HARMLESS: ReadonlySet<string> = new Set<keyof LoopArguments | keyof TrainArguments>([
+  "output_dir",
+  "logging_dir",
+  "report_to",
+  "checkpointing_steps",
+  "checkpoints_total_limit",
+  "validation_steps",
+  "resume_from_checkpoint",
+  "gradient_checkpointing",
+  "cache_latents",
+]);
+
+const LENGTHS: ReadonlySet<string> = new Set<keyof LoopArguments>(["max_train_steps", "num_train_epochs"]);
+
+/** What decides what a training learns: its options and how many pairs there are. */
+function settingsOf(options: LoopArguments, pairs: number): Settings {
+  const isEndless = options.lr_scheduler.startsWith("constant"); // how far it is to the end then changes no step
+  const counts = (name: string) => !HARMLESS.has(name) && !(isEndless && LENGTHS.has(name));
+  const given = Object.entries(options).flatMap(([name, value]) =>
+    value !== undefined && counts(name) ? [[name, value] as const] : [],
+  );
+  return Object.fromEntries([...given, ["pairs", pairs]]);
+}
+
+/** Lines about what a run does otherwise than the one that it goes on from. */
+function differences(before: Settings, now: Settings): string[] {
+  const names = Object.keys({ ...before, ...now }).filter((name) => before[name] !== now[name]);
+  const shown = (value: Settings[string] | undefined) => String(value ?? "not given");
+  return names.map((name) => `${name} was ${shown(before[name])}, now it is ${shown(now[name])}`);
+}
+
+async function goOn(run: TrainingRun, { resume_from_checkpoint: wanted, ...log }: LoopArguments): Promise<void> {
   const passed = (name: string, damage: string) => say(`toile: note: ${name} is passed over: ${damage}`);
   const name = await resume(run, wanted!, passed);
   if (name === undefined) return say("toile: no checkpoint to go on from: beginning");
   say(`toile: going on from ${name}`);
-  const { seed: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { seed: number };
-  if (before !== seed)
-    say(`toile: note: its seed was ${before}, --seed is ${seed}: other pairs and noise from here on`);
+  const { settings: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { settings?: Settings };
+  for (const line of before ? differences(before, run.options.settings!) : []) say(`toile: note: ${line}`);
   if (run.trainer.step >= run.options.maxTrainSteps) say(`toile: note: nothing is left to do, ${name} is the end`);
   if (log.report_to === "jsonl") await forget(run, `${log.logging_dir}/metrics.jsonl`);
 }

@@ -6,10 +6,14 @@ import { epochOrder } from "./data/dataset.ts";
 import type { LossScalerState } from "./loss_scaler.ts";
 import type { StepReport, Trainer } from "./trainer.ts";
 
+/** Options of a training, by name. */
+export type Settings = Readonly<Record<string, string | number | boolean>>;
+
 export interface LoopOptions {
-  readonly seed: number;
   /** What a run must have in common with the one that it goes on from. */
   readonly facts?: Readonly<Record<string, string>>;
+  /** Kept in checkpoints, so that a run that goes on from one can tell what it does otherwise. */
+  readonly settings?: Settings;
   /** Micro-batches of one optimiser step. */
   readonly gradientAccumulationSteps: number;
   readonly maxTrainSteps: number;
@@ -65,7 +69,8 @@ export async function runTraining(run: TrainingRun): Promise<void> {
   const save = async () => {
     if (saved === trainer.step) return;
     saved = trainer.step;
-    const state = { step: trainer.step, seed: options.seed, ...options.facts, loss_scaler: trainer.scaler.state };
+    const { facts, settings } = options;
+    const state = { step: trainer.step, ...facts, settings, loss_scaler: trainer.scaler.state };
     // weights that give no numbers do not push out those that did
     const limit = trainer.isStuck ? undefined : options.checkpointsTotalLimit;
     const name = await saveCheckpoint(run.output, run.state, state, limit);

@@ -94,7 +94,7 @@ async function setup(
   return {
     ...{ net, masters, trainer, reports, written, output: outputFolder(folder) },
     state: { networks: [network], masters, optimizer: trainer.optimizer, ema: averages },
-    options: { seed: 1, gradientAccumulationSteps: 1, maxTrainSteps: 30, checkpointingSteps: 8 },
+    options: { gradientAccumulationSteps: 1, maxTrainSteps: 30, checkpointingSteps: 8 },
     prepare: async (batch) =>
       spoil(batch, () => {
         const x = Tensor.from(gpu, normal(batch, 4 * inputs), [4, inputs]);
