@@ -105,13 +105,8 @@ const netOf = ({ lpipsNet, protocol }: EvaluateOptions): LpipsNet => lpipsNet ??
 
 /** The networks that the order asks for; a device is needed for them alone. */
 async function openNetworks(options: EvaluateOptions): Promise<Pick<EvaluationInputs, "lpips" | "inception">> {
-  const { compares, distributions } = PROTOCOLS[options.protocol];
-  const asks = (orders: readonly string[], option: "lpips" | "inception") => {
-    if (options[option] === undefined || orders.includes(options.order)) return options[option];
-    say(`toile: note: --${option} is not used: ${options.protocol} does not ask for it when ${options.order}`);
-    return undefined;
-  };
-  const [trunk, inception] = [asks(compares, "lpips"), asks(distributions, "inception")];
+  const trunk = options.order === "paired" ? options.lpips : undefined;
+  if (trunk !== options.lpips) say("toile: note: --lpips is not used: unpaired pictures have none to be compared with");
   const [net, weights] = [netOf(options), options.lpipsWeights];
   let opened: Promise<Device> | undefined;
   const device = () => (opened ??= adapterDevice());
@@ -122,10 +117,10 @@ async function openNetworks(options: EvaluateOptions): Promise<Pick<EvaluationIn
     const model = await loadLpips(gpu, net, files);
     found.lpips = { id, measure: (a, b) => lpipsDistance(gpu, model, a, b) };
   }
-  if (inception !== undefined) {
-    const id = await sha256(inception);
+  if (options.inception !== undefined) {
+    const id = await sha256(options.inception);
     const gpu = await device();
-    const model = await loadInception(gpu, await fileSource(inception));
+    const model = await loadInception(gpu, await fileSource(options.inception));
     found.inception = { id, measure: (image) => inceptionFeatures(gpu, model, image) };
   }
   return found;
@@ -212,5 +207,6 @@ async function thumbnail(picture: PictureFile): Promise<string> {
 function text({ scores, counts }: Evaluation, report: string): string {
   const lines = Object.entries(scores).map(([name, value]) => `${name.padEnd(20)}${value.toFixed(4)}`);
   const resumed = counts.resumed > 0 ? `, ${counts.resumed} known from before` : "";
-  return `${[...lines, `${counts.measured} measured${resumed}`, report].join("\n")}\n`;
+  const unmatched = counts.unmatched > 0 ? `, ${counts.unmatched} references without a result` : "";
+  return `${[...lines, `${counts.measured} measured${resumed}${unmatched}`, report].join("\n")}\n`;
 }

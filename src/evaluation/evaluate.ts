@@ -80,6 +80,8 @@ export interface Evaluation {
   readonly counts: {
     readonly generated: number;
     readonly reference: number;
+    /** References that no generated picture belongs to: of a set that was dressed in part, or not to the end. */
+    readonly unmatched: number;
     /** Measurements that were taken, and those that the journal had already. */
     readonly measured: number;
     readonly resumed: number;
@@ -93,20 +95,17 @@ export interface Evaluation {
  */
 export async function evaluate(inputs: EvaluationInputs): Promise<Evaluation> {
   const { protocol: name, order, generated, reference } = inputs;
-  const protocol = PROTOCOLS[name];
   const run = new Run(inputs);
-  const images = isIn(protocol.compares, order) ? await run.compare() : [];
-  const sets = inputs.inception && isIn(protocol.distributions, order) ? await run.distributions() : {};
+  const images = order === "paired" ? await run.compare() : [];
+  const sets = inputs.inception ? await run.distributions() : {};
   const counts = { generated: generated.length, reference: reference.length, ...run.counts };
   return { protocol: name, order, scores: { ...mean(images), ...sets }, images, skipped: run.skipped, counts };
 }
 
-const isIn = (orders: readonly Order[], order: Order): boolean => orders.includes(order);
-
 /** One call at work. */
 class Run {
   readonly skipped: { file: string; why: string }[] = [];
-  readonly counts = { measured: 0, resumed: 0 };
+  readonly counts = { unmatched: 0, measured: 0, resumed: 0 };
   readonly #inputs: EvaluationInputs;
 
   constructor(inputs: EvaluationInputs) {
@@ -118,6 +117,8 @@ class Run {
     const { protocol: name, generated, reference, lpips, onProgress } = this.#inputs;
     const protocol = PROTOCOLS[name];
     const references = byKey(protocol, reference);
+    const asked = new Set(generated.map((file) => keyOf(protocol, file.name)));
+    this.counts.unmatched = [...references.keys()].filter((key) => !asked.has(key)).length;
     const images: ImageScores[] = [];
     for (const [i, file] of generated.entries()) {
       onProgress?.("compare", i, generated.length);

@@ -3,7 +3,10 @@ import { InputError } from "../util/errors.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { resize } from "../vision/resize.ts";
 
-/** paired: the person in the garment of the photo itself. unpaired: in another one, so that there is no right picture. */
+/**
+ * paired: the person in the garment of the photo itself. unpaired: in another one, so that there is no right picture to
+ * compare with, and the distances of whole sets are all that is measured.
+ */
 export const ORDERS = ["paired", "unpaired"] as const;
 /** Which photographs results are compared with. */
 export type Order = (typeof ORDERS)[number];
@@ -12,10 +15,6 @@ export type Order = (typeof ORDERS)[number];
 export interface Protocol {
   /** Network of its perceptual distance. */
   readonly lpips: LpipsNet;
-  /** In which orders pictures are compared one by one, and in which their distributions are. */
-  readonly compares: readonly Order[];
-  /** In which orders distributions are compared. */
-  readonly distributions: readonly Order[];
   /** For people: what happens to the pictures first. */
   readonly resizing: string;
   /** Brings a picture and its reference to the size at which they are compared. */
@@ -43,8 +42,6 @@ function toHeight(reference: RgbImage, height: number): RgbImage {
 export const PROTOCOLS = {
   "ladi-vton": {
     lpips: "alex",
-    compares: ["paired"],
-    distributions: ["paired", "unpaired"],
     resizing: "SSIM, PSNR and LPIPS: both to 384x512, bilinear; FID and KID: as they are",
     fit: (generated, reference) => [
       resize(generated, WIDTH, HEIGHT, "bilinear"),
@@ -56,8 +53,6 @@ export const PROTOCOLS = {
   },
   catvton: {
     lpips: "squeeze",
-    compares: ["paired"],
-    distributions: ["paired", "unpaired"],
     resizing: "references to the height of the generated pictures, Lanczos",
     fit: (generated, reference) => [generated, toHeight(reference, generated.height)],
     fitReference: toHeight,

@@ -50,10 +50,16 @@ const NAMES: Readonly<Record<string, string>> = {
 /** One page of HTML that needs no other file. */
 export function reportHtml(evaluation: Evaluation, selection: Selection, options: ReportOptions): string {
   const { protocol, order, scores, images, skipped, counts } = evaluation;
+  const unmatched = counts.unmatched > 0 ? ` (${counts.unmatched} without a result)` : "";
+  const pictures = [
+    `${counts.generated} generated`,
+    `${counts.reference} references${unmatched}`,
+    `${skipped.length} skipped`,
+  ];
   const { resizing, kidScale } = PROTOCOLS[protocol];
   const facts = {
     protocol: `${protocol}, ${order}`,
-    pictures: `${counts.generated} generated, ${counts.reference} references, ${skipped.length} skipped`,
+    pictures: pictures.join(", "),
     resizing,
     ...(scores.kid !== undefined && { KID: kidScale === 1 ? "as it is" : `times ${kidScale}` }),
     SSIM: `Gaussian window of ${SSIM.torchmetrics.window.length}, σ 1.5 (torchmetrics); uniform of ${SSIM.skimage.window.length} (scikit-image)`,
