@@ -7,6 +7,7 @@ import { ablationHtml, ablationScores, cellMeans, cellsOf, type AblationCell, ty
 import type { FusionStrategy } from "../models/fusion/strategy.ts";
 import { folderDataset } from "../node/data/folder.ts";
 import { directory, writeFileAtomic } from "../node/files.ts";
+import { makeFolder } from "../node/folders.ts";
 import { encodeJpeg, encodePng } from "../node/images.ts";
 import { packageInfo } from "../node/package.ts";
 import { CATEGORIES } from "../pipelines/conditioning.ts";
@@ -21,10 +22,10 @@ import { openFusion } from "./fusion.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { openJournal } from "./journal.ts";
 import { file, oneOf, parseOptions, real, SCHEDULERS, size, whole } from "./options.ts";
-import { checkFolder, makeFolder, writeAll } from "./output.ts";
+import { checkFolder, writeAll } from "./output.ts";
+import { heldOutPairs } from "./pairs.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
-import { drawnPairs, HELD_OUT } from "./training.ts";
 
 /** Options as commander hands them over: strings and switches. */
 export type AblateArguments = Readonly<Record<string, unknown>>;
@@ -88,7 +89,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
     fusions.push({ name: names[i]!, strategy: await openFusion(text), id: await idOf(text) });
   const folder = await checkpointFolder(options.checkpoints);
   for (const count of steps) await checkSteps(directory(folder), { scheduler: options.scheduler, steps: count });
-  const trained = await trainedUnets(options.unets, options.ema);
+  const trained = await trainedUnets(options, directory(folder));
   const dataset = await openPairs(options);
   const device = await adapterDevice();
   const load = { device, model, dtype, signal: interrupt.signal } as const;
@@ -231,10 +232,10 @@ async function stampOf(folder: string): Promise<string> {
 async function openPairs({ drawn, datasetDir, model, width, height }: AblateOptions): Promise<TryOnDataset> {
   if (datasetDir === undefined) {
     const shown = model === "hd" ? "half" : "whole";
-    return drawnPairs(shown, { seed: HELD_OUT, width, height, pairing: "unpaired", length: drawn! });
+    return heldOutPairs(shown, { width, height, pairing: "unpaired", length: drawn! });
   }
   const categories = model === "hd" ? (["upperbody"] as const) : CATEGORIES;
-  return folderDataset(datasetDir, { split: "test", order: "paired", width, height, categories });
+  return folderDataset(datasetDir, { split: "test", order: "paired", width, height, categories, mask: { model } });
 }
 
 const THUMBNAIL = { height: 192, quality: 85 };

@@ -7,8 +7,11 @@ import { json } from "../pipelines/load.ts";
 import { tryonScheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
 import { STATE } from "../training/checkpoint.ts";
+import { noiseLevels } from "../training/noise_levels.ts";
 import { UsageError } from "./errors.ts";
 import { say } from "./stderr.ts";
+
+const SCHEDULER = "ootd/scheduler/scheduler_config.json";
 
 /** The folder given, or the small checkpoint that ships. @throws InputError when it is no folder */
 export async function checkpointFolder(given: string | undefined): Promise<string> {
@@ -20,19 +23,26 @@ export async function checkpointFolder(given: string | undefined): Promise<strin
 
 /**
  * `--unets`, as the pipeline takes it.
+ * @param folder with the scheduler of the run
  * @param fusion of the run: a note tells of UNets that were trained with another one
- * @throws InputError when it is no folder
+ * @throws InputError when it is no folder, and for UNets that tell something else than the scheduler asks for
  */
 export async function trainedUnets(
-  given: string | undefined,
-  ema: boolean,
+  { unets: given, ema }: { readonly unets?: string | undefined; readonly ema: boolean },
+  folder: Folder,
   fusion?: string,
 ): Promise<{ unets?: Folder; ema?: boolean }> {
   if (given === undefined) return {};
   const found = await stat(given).catch(() => undefined);
   if (!found?.isDirectory()) throw new InputError(given, found ? "is not a folder" : "no such folder of trained UNets");
   const unets = directory(given);
-  const { fusion: trained } = (await unets.has(STATE)) ? await json(unets, STATE) : {};
+  if (!(await unets.has(STATE))) return { unets, ema };
+  const { fusion: trained, prediction_type: told } = await json(unets, STATE);
+  const { prediction } = noiseLevels(await json(folder, SCHEDULER));
+  if (told !== undefined && told !== prediction) {
+    const why = `its UNets tell the ${String(told)}, ${SCHEDULER} of ${folder.name} asks for the ${prediction}`;
+    throw new InputError(given, why);
+  }
   if (typeof trained === "string" && fusion !== undefined && fusion !== trained)
     say(`toile: note: ${given} was trained with the fusion "${trained}", here it runs with "${fusion}"`);
   return { unets, ema };
@@ -40,7 +50,7 @@ export async function trainedUnets(
 
 /** Some schedulers cannot take every number of steps, which their own configuration says. @throws UsageError */
 export async function checkSteps(folder: Folder, options: { scheduler: string; steps: number }): Promise<void> {
-  const scheduler = tryonScheduler(await json(folder, "ootd/scheduler/scheduler_config.json"), options.scheduler);
+  const scheduler = tryonScheduler(await json(folder, SCHEDULER), options.scheduler);
   try {
     scheduler.setTimesteps(options.steps);
   } catch (error) {

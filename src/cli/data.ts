@@ -5,6 +5,7 @@ import { prepareSet, writeLists, type WriteOptions } from "../node/data/write.ts
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible } from "./interrupt.ts";
 import { file, oneOf, parseOptions, whole } from "./options.ts";
+import { checkFolder } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 /** Options as commander hands them over: strings and switches. */
@@ -47,6 +48,7 @@ export async function draw(raw: DataArguments): Promise<ExitCode> {
 async function drawSet(raw: DataArguments): Promise<ExitCode> {
   const { out, pairs, test, workers, json, model, ...rest } = parseOptions(DrawOptions, raw);
   const options: WriteOptions = { ...rest, length: pairs, test: test ?? Math.floor(pairs / 10), mask: { model } };
+  await checkFolder(out);
   const began = performance.now();
   const progress = new Progress();
   const pool = openPool(workers);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { directory } from "../node/files.ts";
+import { makeFolder } from "../node/folders.ts";
 import { encodePng } from "../node/images.ts";
 import { packageInfo } from "../node/package.ts";
 import { TryOnPipeline } from "../pipelines/try-on.ts";
@@ -14,9 +15,9 @@ import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, oneOf, parseOptions, real, size, whole } from "./options.ts";
-import { checkFolder, makeFolder, writeAll } from "./output.ts";
+import { checkFolder, writeAll } from "./output.ts";
+import { drawnOptions, HELD_OUT } from "./pairs.ts";
 import { Progress } from "./progress.ts";
-import { drawnOptions, HELD_OUT } from "./training.ts";
 
 const Options = z
   .object({
@@ -77,7 +78,7 @@ async function work(options: Options, interrupt: Interrupt, progress: Progress):
 async function openModel(options: Options, signal: AbortSignal): Promise<Dress> {
   const { model, width, height, steps, scale: guidanceScale, seed } = options;
   const folder = directory(await checkpointFolder(options.checkpoints));
-  const trained = await trainedUnets(options.unets, options.ema, "concat");
+  const trained = await trainedUnets(options, folder, "concat");
   const device = await adapterDevice();
   const pipeline = await TryOnPipeline.fromPretrained(folder, { device, model, ...trained, signal });
   const settings = { width, height, steps, guidanceScale, seed, fit: "stretch", signal } as const;

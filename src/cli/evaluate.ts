@@ -10,6 +10,7 @@ import { reportHtml, select, type Thumbnails } from "../evaluation/report.ts";
 import type { Device } from "../gpu/device.ts";
 import { LPIPS_NETS, type LpipsNet } from "../models/lpips/trunk.ts";
 import { fileSource, reasonOf } from "../node/files.ts";
+import { makeFolder } from "../node/folders.ts";
 import { encodeJpeg, readImage, readText } from "../node/images.ts";
 import { packageInfo } from "../node/package.ts";
 import { InputError } from "../util/errors.ts";
@@ -19,7 +20,7 @@ import { EXIT, oneLine, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { openJournal } from "./journal.ts";
 import { file, oneOf, parseOptions } from "./options.ts";
-import { checkFolder, makeFolder, writeAll } from "./output.ts";
+import { checkFolder, writeAll } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { say } from "./stderr.ts";
 

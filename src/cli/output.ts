@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, open, rmdir, stat, unlink } from "node:fs/promises";
+import { access, open, rmdir, unlink } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { reasonOf, writeFilesAtomic } from "../node/files.ts";
+import { look, makeFolder } from "../node/folders.ts";
 import { InputError } from "../util/errors.ts";
 import { UsageError } from "./errors.ts";
 import type { FileContent } from "../util/host.ts";
@@ -59,32 +60,12 @@ export async function writeAll(files: readonly (readonly [path: string, content:
   }
 }
 
-/** Level by level: Node's own recursive mkdir never ends where the parent exists and takes no folders, as in /proc. */
-export async function makeFolder(folder: string, made: string[] = []): Promise<void> {
-  const missing: string[] = [];
-  for (let at = resolve(folder); !(await look(folder, at))?.isDirectory(); at = dirname(at)) missing.unshift(at);
-  for (const level of missing) {
-    const failure = await mkdir(level).catch((error: NodeJS.ErrnoException) => error);
-    if (!(failure instanceof Error)) made.push(level);
-    else if (!(await look(folder, level))?.isDirectory())
-      throw new InputError(folder, `cannot be made: ${level}: ${reasonOf(failure)}`, { cause: failure });
-  }
-}
-
 async function nearestFolder(folder: string): Promise<string> {
   for (let at = resolve(folder); ; at = dirname(at)) {
     const found = await look(folder, at);
     if (found && !found.isDirectory()) throw new InputError(folder, `${at} is not a folder`);
     if (found) return at;
   }
-}
-
-/** undefined when there is nothing. @throws InputError about `subject` when nobody can tell */
-async function look(subject: string, path: string) {
-  return stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-    throw new InputError(subject, `cannot be written: ${reasonOf(error)}`, { cause: error });
-  });
 }
 
 /** Permissions say little about read-only, full and virtual file systems: only a file tells. */

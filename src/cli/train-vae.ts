@@ -8,7 +8,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { mixSeeds } from "../training/batches.ts";
 import type { TryOnDataset } from "../training/data/dataset.ts";
 import { initialize } from "../nn/init.ts";
-import { Shuffled } from "../training/loop.ts";
+import { Fetched, Shuffled } from "../training/loop.ts";
 import { Masters, type TrainedNetwork } from "../training/masters.ts";
 import { vaeLoss } from "../training/vae_loss.ts";
 import type { OutputFolder } from "../util/host.ts";
@@ -22,8 +22,9 @@ import type { Interrupt } from "./interrupt.ts";
 import { readJson } from "./json.ts";
 import { parseOptions } from "./options.ts";
 import { checkFolder } from "./output.ts";
+import { heldOutPairs, openPairs } from "./pairs.ts";
 import { TrainVaeOptions, type TrainVaeArguments } from "./train_options.ts";
-import { drawnPairs, HELD_OUT, openDataset, train, untilInterrupted } from "./training.ts";
+import { train, untilInterrupted } from "./training.ts";
 
 /** `toile train-vae`: the autoencoder, on random crops of persons and garments. */
 export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
@@ -33,7 +34,7 @@ export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<
 }
 
 async function work(options: TrainVaeArguments, interrupt: Interrupt): Promise<ExitCode> {
-  const dataset = await openDataset(options, "both");
+  const dataset = await openPairs(options, "both");
   const device = await adapterDevice();
   const network = await loadVae(device, options);
   const masters = await Masters.of([network]);
@@ -66,14 +67,13 @@ async function loadVae(
 /** Crops of persons and, every third time, of garments. */
 function crops(device: Device, dataset: TryOnDataset, vae: AutoencoderKL, options: TrainVaeArguments) {
   const { seed, train_batch_size: size, crop } = options;
-  const shuffled = new Shuffled(seed, dataset.length, size);
+  const fetched = new Fetched(dataset, new Shuffled(seed, dataset.length, size));
   const latent = crop / vae.scale;
   return async (batch: number) => {
     const generator = new TorchGenerator(mixSeeds(seed, batch));
     const places = generator.rand([size, 3]);
     const pixels = new Float32Array(size * crop * crop * 3);
-    for (const [i, { index, epoch }] of shuffled.of(batch).entries()) {
-      const { person, garment } = await dataset.get(index, epoch);
+    for (const [i, { person, garment }] of (await fetched.of(batch)).entries()) {
       const [which, x, y] = places.subarray(3 * i, 3 * i + 3) as unknown as [number, number, number];
       copyCrop(which < 2 / 3 ? person : garment, crop, x, y, pixels.subarray(i * crop * crop * 3));
     }
@@ -104,8 +104,9 @@ const SHOWN = 8;
  * `scaling_factor` of the config is to be the inverse of before UNets are trained on them.
  */
 function validation(device: Device, vae: AutoencoderKL, { width, height, logging_dir: folder }: TrainVaeArguments) {
-  const held = drawnPairs("both", { seed: HELD_OUT, width, height, length: SHOWN });
+  const pairs = heldOutPairs("both", { width, height, length: SHOWN });
   return async (step: number, output: OutputFolder) => {
+    const held = await pairs;
     const columns: RgbImage[][] = [];
     const errors = [0, 0, 0];
     let squares = 0;

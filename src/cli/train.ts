@@ -14,7 +14,7 @@ import { drawBatch, makeBatch, mixSeeds, type EncodedPair } from "../training/ba
 import type { TryOnDataset } from "../training/data/dataset.ts";
 import { encodePair } from "../training/encode.ts";
 import { initialize } from "../nn/init.ts";
-import { Shuffled } from "../training/loop.ts";
+import { Fetched, Shuffled } from "../training/loop.ts";
 import { FUSION_FOLDER, Masters, SUBSETS, type TrainedNetwork } from "../training/masters.ts";
 import { noiseLevels, type TimestepBias } from "../training/noise_levels.ts";
 import { tryOnLoss, type TrainedFusion, type TryOnNetworks } from "../training/tryon_loss.ts";
@@ -31,8 +31,9 @@ import type { Interrupt } from "./interrupt.ts";
 import { parseOptions } from "./options.ts";
 import { readJson } from "./json.ts";
 import { checkFolder } from "./output.ts";
+import { heldOutPairs, openPairs, type Shown } from "./pairs.ts";
 import { TrainOptions, type TrainArguments } from "./train_options.ts";
-import { drawnPairs, HELD_OUT, openDataset, train, untilInterrupted, type Shown } from "./training.ts";
+import { train, untilInterrupted } from "./training.ts";
 
 /** `toile train`: both UNets of the try-on, together. */
 export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
@@ -44,7 +45,7 @@ export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promis
 async function work(options: TrainArguments, interrupt: Interrupt): Promise<ExitCode> {
   const { model, mixed_precision: precision } = options;
   const strategy = await openFusion(options.fusion);
-  const dataset = await openDataset(options, shownBy(model));
+  const dataset = await openPairs(options, shownBy(model));
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
   const encoders = await loadEncoders(device, folder, { dtype: "f32", signal: interrupt.signal });
@@ -60,7 +61,7 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
   const masters = await Masters.of(networks, { dtype, trains: SUBSETS[options.train] });
   const parts = { encoders, unets, options, fusion };
   const [prepare, validate] = [batches(device, dataset, parts), validation(device, folder, parts)];
-  const facts = { fusion: strategy.name };
+  const facts = { fusion: strategy.name, prediction_type: noiseLevels(encoders.scheduler).prediction };
   await train({ options, dtype, networks, masters, pairs: dataset.length, facts, prepare, validate }, interrupt);
   await dataset.close?.();
   return EXIT.ok;
@@ -136,6 +137,7 @@ function timestepBias(options: TrainArguments): TimestepBias | undefined {
 function batches(device: Device, dataset: TryOnDataset, { encoders, unets, options, fusion }: Parts) {
   const { seed, train_batch_size: size, model, cache_latents: caches, gradient_checkpointing: checkpointing } = options;
   const shuffled = new Shuffled(seed, dataset.length, size);
+  const fetched = new Fetched(dataset, shuffled);
   const cache = new Map<number, EncodedPair>();
   const prompts = {
     vae: encoders.vae,
@@ -149,16 +151,15 @@ function batches(device: Device, dataset: TryOnDataset, { encoders, unets, optio
     noiseOffset: options.noise_offset,
     timestepBias: timestepBias(options),
   };
-  const encoded = async ({ index, epoch }: { index: number; epoch: number }) => {
-    const kept = cache.get(index);
-    if (kept) return kept;
-    const pair = await encodePair(device, prompts, await dataset.get(index, caches ? 0 : epoch));
-    if (caches) cache.set(index, pair);
+  const cached = async (index: number) => {
+    const pair = cache.get(index) ?? (await encodePair(device, prompts, await dataset.get(index)));
+    cache.set(index, pair);
     return pair;
   };
   return async (batch: number) => {
     const pairs: EncodedPair[] = [];
-    for (const wanted of shuffled.of(batch)) pairs.push(await encoded(wanted));
+    if (caches) for (const { index } of shuffled.of(batch)) pairs.push(await cached(index));
+    else for (const sample of await fetched.of(batch)) pairs.push(await encodePair(device, prompts, sample));
     const drawn = drawBatch(seed, batch, size, pairs[0]!.shape, noise);
     return () => tryOnLoss(unets, makeBatch(device, pairs, drawn, noise), { fusion, checkpointing });
   };
@@ -170,8 +171,9 @@ const shownBy = (model: TryOnModel): Shown => (model === "hd" ? "half" : "whole"
 /** Held-out drawn people in other garments: garment, person, result and truth, one below the other. */
 function validation(device: Device, folder: Folder, { encoders, unets, options, fusion }: Parts) {
   const { width, height, model } = options;
-  const held = drawnPairs(shownBy(model), { seed: HELD_OUT, width, height, pairing: "unpaired", length: SHOWN });
+  const pairs = heldOutPairs(shownBy(model), { width, height, pairing: "unpaired", length: SHOWN });
   return async (step: number, output: OutputFolder) => {
+    const held = await pairs;
     const runner = new Runner(
       device,
       folder,

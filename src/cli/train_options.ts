@@ -1,4 +1,6 @@
+import { isAbsolute, normalize } from "node:path";
 import { z } from "zod";
+import { defaultWorkers } from "../node/data/pool.ts";
 import { LR_SCHEDULERS } from "../training/lr_scheduler.ts";
 import { SUBSETS, type Subset } from "../training/masters.ts";
 import { TIMESTEP_BIAS_STRATEGIES } from "../training/noise_levels.ts";
@@ -11,6 +13,10 @@ const rate = real(1e-12, 1e6);
 const share = real(0, 1);
 const decay = real(0, 0.9999999); // at 1 nothing is ever taken in
 
+/** Whether a path leads further into the folder that it is relative to. */
+const isWithin = (path: string): boolean =>
+  path !== "" && !isAbsolute(path) && !/^\.\.?([/\\]|$)/.test(normalize(path));
+
 /** Options that every training has, under the names of diffusers' training scripts. */
 export const loopOptions = {
   dataset_dir: file.optional(),
@@ -18,6 +24,7 @@ export const loopOptions = {
   drawn: count.optional(),
   drawn_seed: whole(0, 2 ** 32 - 1),
   augment: flag,
+  dataloader_num_workers: whole(0, 64).default(defaultWorkers()),
   width: size,
   height: size,
   output_dir: file,
@@ -26,6 +33,8 @@ export const loopOptions = {
   learning_rate: rate,
   lr_scheduler: oneOf(LR_SCHEDULERS),
   lr_warmup_steps: whole(0, MANY),
+  lr_num_cycles: count,
+  lr_power: rate,
   max_train_steps: count.optional(),
   num_train_epochs: count,
   checkpointing_steps: count,
@@ -40,29 +49,38 @@ export const loopOptions = {
   ema_decay: decay,
   seed: whole(0, 2 ** 32 - 1),
   report_to: oneOf(["tensorboard", "jsonl", "none"]),
-  logging_dir: z.string(),
+  logging_dir: z.string().refine(isWithin, "is no folder inside --output_dir"),
   validation_steps: count.optional(),
 };
 
-export const TrainOptions = z.object({
-  ...loopOptions,
-  pretrained_model_name_or_path: file.optional(),
-  unet_config: file.optional(),
-  model: oneOf(["hd", "dc"]),
-  fusion: file,
-  train: oneOf(Object.keys(SUBSETS) as [Subset, ...Subset[]]),
-  mixed_precision: oneOf(["no", "fp16"]),
-  garment_dropout: share,
-  snr_gamma: rate.optional(),
-  noise_offset: share,
-  timestep_bias_strategy: oneOf(TIMESTEP_BIAS_STRATEGIES),
-  timestep_bias_multiplier: rate,
-  timestep_bias_portion: share,
-  timestep_bias_begin: whole(0, MANY),
-  timestep_bias_end: count,
-  gradient_checkpointing: flag,
-  cache_latents: flag,
-});
+export const TrainOptions = z
+  .object({
+    ...loopOptions,
+    pretrained_model_name_or_path: file.optional(),
+    unet_config: file.optional(),
+    model: oneOf(["hd", "dc"]),
+    fusion: file,
+    train: oneOf(Object.keys(SUBSETS) as [Subset, ...Subset[]]),
+    mixed_precision: oneOf(["no", "fp16"]),
+    garment_dropout: share,
+    snr_gamma: rate.optional(),
+    noise_offset: share,
+    timestep_bias_strategy: oneOf(TIMESTEP_BIAS_STRATEGIES),
+    timestep_bias_multiplier: rate,
+    timestep_bias_portion: share,
+    timestep_bias_begin: whole(0, MANY),
+    timestep_bias_end: count,
+    gradient_checkpointing: flag,
+    cache_latents: flag,
+  })
+  .superRefine(({ augment, cache_latents }, context) => {
+    if (augment && cache_latents)
+      context.addIssue({
+        code: "custom",
+        path: ["cache_latents"],
+        message: "keeps each pair as it was first seen, so that --augment would vary nothing",
+      });
+  });
 
 export type LoopArguments = z.infer<z.ZodObject<typeof loopOptions>>;
 export type TrainArguments = z.infer<typeof TrainOptions>;

@@ -1,64 +1,19 @@
-import { join } from "node:path";
-import { augmented } from "../training/data/augment.ts";
-import { interleaved, type TryOnDataset } from "../training/data/dataset.ts";
-import { drawnDataset, type DrawnOptions } from "../training/data/drawn.ts";
+import { basename, dirname, join, resolve } from "node:path";
 import { EMAModel } from "../training/ema.ts";
-import { checkpoints, STATE } from "../training/checkpoint.ts";
+import { checkpoints, removeUnfinished, STATE } from "../training/checkpoint.ts";
 import { resume, runTraining, type Settings, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
 import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
 import { Trainer, type StepReport } from "../training/trainer.ts";
-import { CATEGORIES } from "../pipelines/conditioning.ts";
-import { folderDataset } from "../node/data/folder.ts";
 import { outputFolder } from "../node/staging.ts";
 import { NonFiniteError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { say } from "./stderr.ts";
-import type { LoopArguments, TrainArguments } from "./train_options.ts";
+import type { LoopArguments } from "./train_options.ts";
 
-// What `train` and `train-vae` share: the pairs, the logs, and the loop around what each of them trains.
-
-/** Held-out pairs are drawn with a seed that no training uses. */
-export const HELD_OUT = 0xb0a710ad;
-
-/** Which people a set shows: tops on half figures, all categories on whole ones, or both in turn. */
-export type Shown = keyof typeof FIGURES | "both";
-
-const FIGURES = {
-  half: { categories: ["upperbody"], framing: "half" },
-  whole: { categories: CATEGORIES, framing: "whole" },
-} as const satisfies Record<string, Partial<DrawnOptions>>;
-
-type DrawnChoice = Pick<DrawnOptions, "seed" | "width" | "height" | "length" | "pairing">;
-
-/** How pairs of a kind of figure are drawn. A model for half figures spares less of them in its masks. */
-export const drawnOptions = (shown: keyof typeof FIGURES, options: DrawnChoice): DrawnOptions => ({
-  ...{ ...options, ...FIGURES[shown] },
-  mask: { model: shown === "half" ? "hd" : "dc" },
-});
-
-/** Drawn pairs of what is shown. */
-export function drawnPairs(shown: Shown, { length, ...options }: DrawnChoice): TryOnDataset {
-  if (shown !== "both") return drawnDataset(drawnOptions(shown, { ...options, ...(length && { length }) }));
-  const each = length && { length: Math.ceil(length / 2) };
-  return interleaved([drawnPairs("half", { ...options, ...each }), drawnPairs("whole", { ...options, ...each })]);
-}
-
-/** The pairs that the options name. */
-export async function openDataset(options: LoopArguments, shown: Shown): Promise<TryOnDataset> {
-  const { dataset_dir: folder, drawn: length, drawn_seed: seed, width, height, augment, masks } = options;
-  const mask = masks === "given" ? { mask: masks } : {};
-  if ((folder === undefined) === (length === undefined))
-    throw new UsageError("--dataset_dir or --drawn is needed, and not both");
-  const categories = shown === "half" ? (["upperbody"] as const) : CATEGORIES;
-  const set =
-    folder === undefined
-      ? drawnPairs(shown, { seed, width, height, length: length!, pairing: shown === "both" ? "paired" : "mixed" })
-      : await folderDataset(folder, { split: "train", order: "paired", width, height, categories, ...mask });
-  return augment ? augmented(set, { seed: options.seed }) : set;
-}
+// What `train` and `train-vae` share: the logs, and the loop around what each of them trains.
 
 /**
  * Does a training's work. The first Ctrl-C ends it after the step that is going on, with a checkpoint; a second one at
@@ -105,6 +60,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     { ...trainerOptions(options), dtype: parts.dtype, maxTrainSteps, networks },
     ema,
   );
+  await removeUnfinished(output);
   const log = await openLog(output, options);
   let last: StepReport | undefined;
   const run: TrainingRun = {
@@ -132,6 +88,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     validate: (step) => shown(step, () => parts.validate?.(step, output)),
   };
   if (options.resume_from_checkpoint !== undefined) await goOn(run, options);
+  for (const name of ["metrics.jsonl", "validation.jsonl"]) await forget(run, `${options.logging_dir}/${name}`);
   try {
     await runTraining(run);
     return last;
@@ -143,7 +100,7 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
 }
 
 /** Options that say what is kept, shown or gone on from: another value changes nothing that is learnt. */
-const HARMLESS: ReadonlySet<string> = new Set<keyof LoopArguments | keyof TrainArguments>([
+const HARMLESS: ReadonlySet<string> = new Set<keyof LoopArguments>([
   "output_dir",
   "logging_dir",
   "report_to",
@@ -151,8 +108,7 @@ const HARMLESS: ReadonlySet<string> = new Set<keyof LoopArguments | keyof TrainA
   "checkpoints_total_limit",
   "validation_steps",
   "resume_from_checkpoint",
-  "gradient_checkpointing",
-  "cache_latents",
+  "dataloader_num_workers",
 ]);
 
 const LENGTHS: ReadonlySet<string> = new Set<keyof LoopArguments>(["max_train_steps", "num_train_epochs"]);
@@ -174,15 +130,30 @@ function differences(before: Settings, now: Settings): string[] {
   return names.map((name) => `${name} was ${shown(before[name])}, now it is ${shown(now[name])}`);
 }
 
-async function goOn(run: TrainingRun, { resume_from_checkpoint: wanted, ...log }: LoopArguments): Promise<void> {
+async function goOn(run: TrainingRun, options: LoopArguments): Promise<void> {
   const passed = (name: string, damage: string) => say(`toile: note: ${name} is passed over: ${damage}`);
-  const name = await resume(run, wanted!, passed);
+  const name = await resume(run, await wantedCheckpoint(run.output, options), passed);
   if (name === undefined) return say("toile: no checkpoint to go on from: beginning");
   say(`toile: going on from ${name}`);
   const { settings: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { settings?: Settings };
   for (const line of before ? differences(before, run.options.settings!) : []) say(`toile: note: ${line}`);
   if (run.trainer.step >= run.options.maxTrainSteps) say(`toile: note: nothing is left to do, ${name} is the end`);
-  if (log.report_to === "jsonl") await forget(run, `${log.logging_dir}/metrics.jsonl`);
+}
+
+/**
+ * The checkpoint to go on from: "latest", or a name, as it is or with the way to it. What came after a named one would be
+ * gone on from next time, and written over: whoever goes back puts it away.
+ */
+async function wantedCheckpoint(output: OutputFolder, options: LoopArguments): Promise<string> {
+  const { resume_from_checkpoint: given, output_dir: folder } = options;
+  const isPath = resolve(dirname(given!)) === resolve(folder);
+  const wanted = isPath ? basename(given!) : given!;
+  const all = await checkpoints(output);
+  const step = all.find(({ name }) => name === wanted)?.step ?? Infinity;
+  const later = all.filter((other) => other.step > step).map(({ name }) => name);
+  if (later.length === 0) return wanted;
+  const way = `move ${later.join(", ")} elsewhere first, or go on from "latest"`;
+  throw new UsageError(`--resume_from_checkpoint: ${folder} holds what came after ${wanted}: ${way}`);
 }
 
 /** Takes the steps that are done again out of a log, and a line that a crash left half. */
@@ -221,6 +192,8 @@ const trainerOptions = (options: LoopArguments) => ({
   learningRate: options.learning_rate,
   lrScheduler: options.lr_scheduler,
   lrWarmupSteps: options.lr_warmup_steps,
+  lrNumCycles: options.lr_num_cycles,
+  lrPower: options.lr_power,
   maxGradNorm: options.max_grad_norm,
   betas: [options.adam_beta1, options.adam_beta2] as const,
   weightDecay: options.adam_weight_decay,

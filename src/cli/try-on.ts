@@ -104,7 +104,7 @@ async function compute(
   progress: Progress,
 ): Promise<Computed> {
   const began = performance.now();
-  const trained = await trainedUnets(options.unets, options.ema, inputs.fusion.name);
+  const trained = await trainedUnets(options, directory(folder), inputs.fusion.name);
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
   const { model, dtype, offload } = options;

@@ -69,31 +69,38 @@ export function kernelDistance(
 ): number {
   const size = Math.min(a.length, b.length, subsetSize);
   if (size < 2) throw new ShapeError("kernelDistance", `${a.length} and ${b.length} pictures are too few`);
-  const [kernelA, kernelB, kernelAB] = [kernel(a, a), kernel(b, b), kernel(a, b)];
   const generator = new TorchGenerator(seed);
   const whole = a.length === size && b.length === size; // every subset is the same
   const draws = whole ? 1 : subsets;
+  const [withinA, withinB, between] = [kernelOf(a, a), kernelOf(b, b), kernelOf(a, b)];
   let sum = 0;
   for (let i = 0; i < draws; i++) {
     const [x, y] = [draw(generator, a.length, size), draw(generator, b.length, size)];
-    const within = offDiagonal(kernelA, x, a.length) + offDiagonal(kernelB, y, b.length);
-    let between = 0;
-    for (const row of x) for (const column of y) between += kernelAB[row * b.length + column]!;
-    sum += within / (size * (size - 1)) - (2 * between) / size ** 2;
+    const within = offDiagonal(withinA, x) + offDiagonal(withinB, y);
+    let both = 0;
+    for (const row of x) for (const column of y) both += between(row, column);
+    sum += within / (size * (size - 1)) - (2 * both) / size ** 2;
   }
   return sum / draws;
 }
 
-function kernel(a: Features, b: Features): Float64Array {
+type Kernel = (row: number, column: number) => number;
+
+const MOST_KEPT = 2 ** 25; // numbers of a kernel that are computed once for all subsets: 256 MiB
+
+/** (x·y / d + 1)³ of any two rows: kept, where there are not too many of them, since subsets meet them again. */
+function kernelOf(a: Features, b: Features): Kernel {
+  const value: Kernel = (row, column) => (dot(a[row]!, b[column]!) / a[row]!.length + 1) ** 3;
+  if (a.length * b.length > MOST_KEPT) return value;
   const values = new Float64Array(a.length * b.length);
-  for (const [i, x] of a.entries())
-    for (const [j, y] of b.entries()) values[i * b.length + j] = (dot(x, y) / x.length + 1) ** 3;
-  return values;
+  for (let row = 0; row < a.length; row++)
+    for (let column = 0; column < b.length; column++) values[row * b.length + column] = value(row, column);
+  return (row, column) => values[row * b.length + column]!;
 }
 
-function offDiagonal(values: Float64Array, chosen: Int32Array, columns: number): number {
+function offDiagonal(kernel: Kernel, chosen: Int32Array): number {
   let sum = 0;
-  for (const row of chosen) for (const column of chosen) if (row !== column) sum += values[row * columns + column]!;
+  for (const row of chosen) for (const column of chosen) if (row !== column) sum += kernel(row, column);
   return sum;
 }
 

@@ -1,25 +1,25 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { appendFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { appendFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { InputError } from "../util/errors.ts";
 import type { FileContent, OutputFolder, StagedFolder } from "../util/host.ts";
 import { directory, explain, syncFolder, writeFileAtomic } from "./files.ts";
+import { makeFolder } from "./folders.ts";
 
 const STAGED = ".tmp";
 
-const makeFolder = (path: string) =>
-  mkdir(path, { recursive: true }).catch((error: unknown) => Promise.reject(explain(path, error)));
-
 /** A folder that training writes into: whole folders appear in it at once, or not at all. */
 export function outputFolder(path: string): OutputFolder {
+  const folders = async () => {
+    await makeFolder(path);
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  };
   return {
     ...directory(path),
-    list: async () => {
-      await makeFolder(path);
-      const entries = await readdir(path, { withFileTypes: true });
-      return entries.filter((entry) => entry.isDirectory() && !entry.name.endsWith(STAGED)).map(({ name }) => name);
-    },
+    list: async () => (await folders()).filter((name) => !name.endsWith(STAGED)),
+    unfinished: async () => (await folders()).filter((name) => name.endsWith(STAGED)),
     stage: async (name, { replace = true } = {}) => stage(join(path, name), replace),
     digest: async (name) => {
       const hash = createHash("sha256");
@@ -55,6 +55,7 @@ async function stage(final: string, replace: boolean): Promise<StagedFolder> {
     commit: async () => {
       await syncFolder(temporary);
       const replaced = `${final}.old${STAGED}`;
+      await rm(replaced, { recursive: true, force: true });
       const exists = await stat(final).then(
         () => true,
         () => false,

@@ -58,15 +58,24 @@ export async function saveCheckpoint(
     await staged.discard().catch(() => undefined); // what made it fail matters more
     throw error;
   }
-  await prune(output, limit);
+  await prune(output, run.step, limit);
   return name;
 }
 
-/** Removes the oldest checkpoints beyond `limit`. Folders of that name that no training wrote are not ours to remove. */
-async function prune(output: OutputFolder, limit: number): Promise<void> {
+/** Removes what runs that were killed began to write. */
+export async function removeUnfinished(output: OutputFolder): Promise<void> {
+  for (const name of await output.unfinished()) if (/^checkpoint-\d+\./.test(name)) await output.remove(name);
+}
+
+/**
+ * Removes the oldest checkpoints up to a step beyond `limit`. Later ones, which this run has not written, and folders of
+ * that name that no training wrote are not ours to remove.
+ */
+async function prune(output: OutputFolder, last: number, limit: number): Promise<void> {
   if (limit === Infinity) return;
   const ours: string[] = [];
-  for (const { name } of await checkpoints(output)) {
+  for (const { name, step } of await checkpoints(output)) {
+    if (step > last) continue;
     const manifest = `${name}/${MANIFEST}`;
     if ((await output.has(manifest)) && hashesIn(await output.text(manifest))) ours.push(name);
   }
@@ -195,7 +204,8 @@ async function checkNetworks(
   name: string,
   { networks, masters, ema }: Pick<TrainingState, "networks" | "masters" | "ema">,
 ): Promise<void> {
-  for (const { folder } of networks)
+  for (const { folder, config } of networks) {
+    await checkConfig(output, `${name}/${folder}/config.json`, config);
     for (const [kept, why] of [
       [folder, "it is of another training"],
       ...(ema ? [[`${folder}_ema`, "it was trained without moving averages"]] : []),
@@ -216,6 +226,19 @@ async function checkNetworks(
         await source.close();
       }
     }
+  }
+}
+
+/** Throws where a network differs from the one that was trained in more than its shapes tell: heads, norms' groups. */
+async function checkConfig(output: OutputFolder, path: string, config: TrainedNetwork["config"]): Promise<void> {
+  if (!(await output.has(path))) return; // of another training, which is said with its weights
+  const trained = JSON.parse(await output.text(path)) as Record<string, unknown>;
+  const plain = JSON.parse(JSON.stringify(config)) as Record<string, unknown>;
+  const differs = (key: string) => JSON.stringify(trained[key]) !== JSON.stringify(plain[key]);
+  const key = Object.keys({ ...trained, ...plain }).find((name) => !name.startsWith("_") && differs(name));
+  if (key === undefined) return;
+  const [was, is] = [trained[key], plain[key]].map((value) => JSON.stringify(value) ?? "not given");
+  throw new InputError(`${output.name}/${path}`, `its ${key} is ${was}, this run has ${is}`);
 }
 
 /** Reads float32 tensors one by one. */

@@ -2,7 +2,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { FormatError, InputError, NonFiniteError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { findCheckpoint, restoreCheckpoint, saveCheckpoint, type RunState, type TrainingState } from "./checkpoint.ts";
-import { epochOrder } from "./data/dataset.ts";
+import { epochOrder, type TryOnDataset, type TryOnSample } from "./data/dataset.ts";
 import type { LossScalerState } from "./loss_scaler.ts";
 import type { StepReport, Trainer } from "./trainer.ts";
 
@@ -130,5 +130,33 @@ export class Shuffled {
       this.#epoch = epoch;
       return { index: this.#order[at % this.#count]!, epoch };
     });
+  }
+}
+
+const AHEAD = 2; // micro-batches
+
+/** Samples of micro-batches, those of the next ones under way while one is used. */
+export class Fetched {
+  readonly #dataset: TryOnDataset;
+  readonly #shuffled: Shuffled;
+  readonly #underWay = new Map<number, Promise<TryOnSample>[]>();
+
+  constructor(dataset: TryOnDataset, shuffled: Shuffled) {
+    this.#dataset = dataset;
+    this.#shuffled = shuffled;
+  }
+
+  /** The samples of micro-batch `batch`. Batches are asked for in order. */
+  async of(batch: number): Promise<TryOnSample[]> {
+    for (let next = batch; next <= batch + AHEAD; next++) if (!this.#underWay.has(next)) this.#begin(next);
+    const samples = this.#underWay.get(batch)!;
+    this.#underWay.delete(batch);
+    return Promise.all(samples);
+  }
+
+  #begin(batch: number): void {
+    const samples = this.#shuffled.of(batch).map(({ index, epoch }) => this.#dataset.get(index, epoch));
+    for (const sample of samples) sample.catch(() => undefined); // it is thrown when its turn comes
+    this.#underWay.set(batch, samples);
   }
 }

@@ -18,6 +18,10 @@ export interface TrainerOptions extends AdamWOptions {
   readonly lrScheduler?: LRSchedulerName;
   /** Optimiser steps in which the rate grows from zero. Default: 0. */
   readonly lrWarmupSteps?: number;
+  /** Restarts of `cosine_with_restarts`. Default: 1. */
+  readonly lrNumCycles?: number;
+  /** Exponent of `polynomial`. Default: 1. */
+  readonly lrPower?: number;
   /** Optimiser steps of the whole training: where schedules end. */
   readonly maxTrainSteps: number;
   /** Largest Euclidean norm of all gradients together; larger ones are scaled down to it. */
@@ -129,7 +133,8 @@ export class Trainer {
 
   #learningRate(): number {
     const { learningRate, lrScheduler = "constant", lrWarmupSteps = 0, maxTrainSteps } = this.#options;
-    const schedule = { warmupSteps: lrWarmupSteps, totalSteps: maxTrainSteps, learningRate };
+    const { lrNumCycles: cycles = 1, lrPower: power = 1 } = this.#options;
+    const schedule = { warmupSteps: lrWarmupSteps, totalSteps: maxTrainSteps, learningRate, cycles, power };
     return learningRate * lrFactor(lrScheduler, this.#step, schedule);
   }
 

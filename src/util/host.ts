@@ -38,6 +38,8 @@ export interface StagedFolder {
 export interface OutputFolder extends Folder {
   /** Names of the finished folders in it. */
   list(): Promise<string[]>;
+  /** Names of the folders in it that were begun by `stage` and are not finished. */
+  unfinished(): Promise<string[]>;
   /** Begins a folder. @param options `replace` (true unless given): whether `commit` may take the place of one of that name */
   stage(name: string, options?: { readonly replace?: boolean }): Promise<StagedFolder>;
   /** SHA-256 of a file, in hexadecimal. */

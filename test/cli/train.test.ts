@@ -82,8 +82,17 @@ describe("toile train", () => {
     expect(losses(out)).toEqual(before); // each step once, and the same bits
     const lost = unetRun(out, folder, ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]);
     expect(toile(lost).err).toContain("it keeps moving averages, this run does not: they would be lost\n");
+    writeFileSync(join(folder, "unet.json"), JSON.stringify({ ...UNET, norm_num_groups: 2 }));
+    const other = toile([...run, "4", "--resume_from_checkpoint", "latest"]);
+    expect(other.err).toContain("unet_garm/config.json: its norm_num_groups is 4, this run has 2\n");
     for (const name of ["checkpoint-1", "checkpoint-2", "checkpoint-3"])
       rmSync(join(out, name, "optimizer.safetensors"));
+    const back = toile([...run, "3", "--resume_from_checkpoint", "checkpoint-1"]);
+    expect([back.code, back.err]).toEqual([
+      2,
+      `toile: --resume_from_checkpoint: ${out} holds what came after checkpoint-1: move checkpoint-2, checkpoint-3 ` +
+        'elsewhere first, or go on from "latest"\n',
+    ]);
     const none = toile([...run, "4", "--resume_from_checkpoint", "latest"]);
     expect(none).toMatchObject({ code: 1, err: expect.stringContaining("optimizer.safetensors is missing\n") });
   });
@@ -104,7 +113,7 @@ describe("toile train", () => {
         "--resume_from_checkpoint latest, or name another folder\n",
     );
     expect(readFileSync(join(out, "checkpoint-1/manifest.json"))).toEqual(written);
-    const resumed = toile([...run, "--seed", "4", "--resume_from_checkpoint", "latest"]);
+    const resumed = toile([...run, "--seed", "4", "--resume_from_checkpoint", join(out, "checkpoint-1")]);
     expect(resumed.err.match(/note: (?!nothing).*/g)).toEqual(["note: seed was 0, now it is 4"]);
   });
 
@@ -149,6 +158,17 @@ describe("toile train", () => {
       ["train", ...SMALL, "--adam_beta2", "1"],
       /--adam_beta2 "1" is not between 0/,
     ],
+    [
+      "a folder for logs elsewhere",
+      ["train", ...SMALL, "--logging_dir", "../logs"],
+      /is no folder inside --output_dir/,
+    ],
+    [
+      "pairs that vary and are kept",
+      ["train", ...SMALL, "--augment", "--cache_latents"],
+      /--augment would vary nothing/,
+    ],
+    ["the held-out pairs", ["train", ...SMALL, "--drawn_seed", "2963738797"], /draws the held-out pairs/],
     ["a crop larger than the picture", ["train-vae", ...SMALL, "--crop", "128"], /--crop "128" is larger than 64x64/],
   ])("%s: exit code 2, before anything is loaded", ([, args, says]) => {
     const { code, err } = toile([...args, "--output_dir", join(scratch(), "out")]);

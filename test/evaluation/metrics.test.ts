@@ -100,6 +100,12 @@ describe("distances are those of clean-fid", () => {
     expect(kernelDistance(a, b, { subsetSize: 30, seed: 2 })).not.toBe(some);
   });
 
+  test("a set whose whole kernel would fill the memory is measured by its subsets", () => {
+    const make = (seed: number, n: number) => Array.from({ length: n }, (_, i) => normal(seed + i, 2));
+    const [few, many] = [make(1, 10), make(900, 60_000)];
+    expect(Math.abs(kernelDistance(few, many))).toBeLessThan(5); // of one distribution both
+  });
+
   test("one picture is too few", () => {
     const one = [Float32Array.of(1, 2)];
     expect(() => frechetDistance(one, one)).toThrow("1 pictures have no covariance");

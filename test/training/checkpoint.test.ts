@@ -7,7 +7,13 @@ import { outputFolder } from "../../src/node/staging.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { AdamW } from "../../src/training/adamw.ts";
-import { checkpoints, findCheckpoint, restoreCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
+import {
+  checkpoints,
+  findCheckpoint,
+  removeUnfinished,
+  restoreCheckpoint,
+  saveCheckpoint,
+} from "../../src/training/checkpoint.ts";
 import { EMAModel } from "../../src/training/ema.ts";
 import { initialize } from "../../src/nn/init.ts";
 import { Masters, type TrainedNetwork } from "../../src/training/masters.ts";
@@ -102,6 +108,13 @@ test("a checkpoint appears whole, in the published layout, and the oldest go aft
   ]);
   const config: unknown = JSON.parse(readFileSync(join(folder, "checkpoint-10/unet_vton/config.json"), "utf8"));
   expect(config).toEqual(CONFIG);
+  await saveCheckpoint(output, stateOf(one), { step: 4 }, 1); // whoever went back keeps what is written now
+  expect((await checkpoints(output)).map(({ step }) => step)).toEqual([4, 9, 10]);
+  for (const name of ["checkpoint-7.tmp", "checkpoint-10.old.tmp", "mine.tmp"])
+    mkdirSync(join(folder, name, "unet"), { recursive: true });
+  await saveCheckpoint(output, stateOf(one), { step: 10 });
+  await removeUnfinished(output);
+  expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual(["mine.tmp"]);
   dispose(one);
 });
 

@@ -10,7 +10,7 @@ import {
 } from "../../training/data/layouts.ts";
 import type { Category } from "../../vision/agnostic.ts";
 import { readImage, readMask } from "../images.ts";
-import { layoutOf, listsIn, readList, readParts } from "./folder.ts";
+import { layoutOf, listsIn, maskOf, readLabelMap, readList, readPose } from "./folder.ts";
 
 /** Pairs of one list. */
 export interface ListCount {
@@ -180,13 +180,15 @@ export async function decodeFiles({ root, list, files, decode }: CheckTask): Pro
   await attempt("garment", () => readImage(at("garment")));
   const truth = await attempt("truth", () => readImage(at("truth")));
   const mask = await attempt("mask", () => readMask(at("mask")));
-  const bothThere = decode.includes("labels") && decode.includes("keyPoints");
-  const parts = bothThere ? await attempt("labels", () => readParts(root, list, files, person ?? FULL)) : undefined;
+  const labels = await attempt("labels", () => readLabelMap(root, list, files));
+  const pose = await attempt("keyPoints", () => readPose(root, list, files, person ?? FULL));
+  const { category } = list;
+  if (labels && pose) await attempt("labels", async () => maskOf(at("labels"), labels, pose, { category }));
   if (!person) return problems;
   for (const [part, image] of [
     ["truth", truth],
     ["mask", mask],
-    ["labels", parts?.labels],
+    ["labels", labels],
   ] as const)
     if (image && (image.width !== person.width || image.height !== person.height))
       problems.push({

@@ -15,10 +15,12 @@ import {
   type Split,
 } from "../../training/data/layouts.ts";
 import type { TryOnDataset, TryOnSample } from "../../training/data/dataset.ts";
-import { InputError } from "../../util/errors.ts";
-import { agnosticMask, type AgnosticOptions, type Category } from "../../vision/agnostic.ts";
+import { trainingMask, type TrainingMaskOptions } from "../../training/data/mask.ts";
+import { InputError, ToileError } from "../../util/errors.ts";
+import type { Category } from "../../vision/agnostic.ts";
 import { binarise, type GrayImage } from "../../vision/image.ts";
 import { parseKeyPoints } from "../../vision/keypoints.ts";
+import { LABEL } from "../../vision/labels.ts";
 import type { Pose } from "../../vision/pose.ts";
 import { resize } from "../../vision/resize.ts";
 import { directory } from "../files.ts";
@@ -37,8 +39,8 @@ export interface FolderOptions {
   readonly height: number;
   /** Of those that the set has. Default: all of them. */
   readonly categories?: readonly Category[];
-  /** given: the set's own masks; or how to make them from its label maps and key points. Default: as the dc model. */
-  readonly mask?: "given" | Partial<Omit<AgnosticOptions, "category">>;
+  /** given: the set's own masks; or how to make them from its label maps and key points. */
+  readonly mask?: "given" | TrainingMaskOptions;
 }
 
 const exists = async (path: string): Promise<boolean> =>
@@ -51,7 +53,8 @@ const exists = async (path: string): Promise<boolean> =>
 export async function layoutOf(root: string): Promise<LayoutName> {
   const found = await stat(root).catch(() => undefined);
   if (!found?.isDirectory()) throw new InputError(root, "no such folder");
-  for (const layout of ["VITON-HD", "Dress Code"] as const)
+  // Dress Code first: some releases have lists of VITON-HD's names in their root too
+  for (const layout of ["Dress Code", "VITON-HD"] as const)
     for (const { path } of listsOf(layout)) if (await exists(join(root, path))) return layout;
   throw new InputError(
     root,
@@ -112,27 +115,52 @@ async function readSample(root: string, { list, pair }: Entry, options: FolderOp
     const given = resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest");
     return { person, garment, mask: given, truth, category, labels: undefined, pose: undefined, names };
   }
-  const { labels, pose } = await readParts(root, list, files, original);
-  const { model = "dc", protect = { face: true, hands: true, shoes: true, bag: true }, ...rest } = mask;
-  const small = resize(labels, width, height, "nearest");
-  const made = agnosticMask(small, pose, { model, protect, ...rest, category });
-  return { person, garment, mask: made, truth, category, labels: small, pose, names };
+  const labels = resize(await readLabelMap(root, list, files), width, height, "nearest");
+  const pose = await readPose(root, list, files, original);
+  const made = maskOf(join(root, files.labels), labels, pose, { ...mask, category });
+  return { person, garment, mask: made, truth, category, labels, pose, names };
 }
 
-/** What a mask is made from. @param size - the person's */
-export async function readParts(
+/** Labels of what may be worn where a garment of a category goes. */
+const WORN: Readonly<Record<Category, readonly number[]>> = {
+  upperbody: [LABEL.upper, LABEL.dress],
+  lowerbody: [LABEL.skirt, LABEL.pants],
+  dress: [LABEL.upper, LABEL.skirt, LABEL.pants, LABEL.dress],
+};
+
+/** The mask of a person. @throws InputError that names the label map which makes none */
+export function maskOf(
+  name: string,
+  labels: GrayImage,
+  pose: Pose,
+  options: TrainingMaskOptions & { readonly category: Category },
+): GrayImage {
+  try {
+    return trainingMask(labels, pose, options, WORN[options.category]);
+  } catch (cause) {
+    if (!(cause instanceof ToileError)) throw cause;
+    throw new InputError(name, cause.message, { cause });
+  }
+}
+
+/** A person's label map in LABEL's numbers. */
+export async function readLabelMap(root: string, list: PairList, { labels }: PairFiles): Promise<GrayImage> {
+  const path = join(root, labels);
+  return list.layout === "VITON-HD" ? fromLip(await readStoredLabels(path, LIP_LABELS)) : readLabels(path);
+}
+
+/** A person's key points. @param size - the person's */
+export async function readPose(
   root: string,
   list: PairList,
-  files: PairFiles,
+  { keyPoints }: PairFiles,
   size: { readonly width: number; readonly height: number },
-): Promise<{ readonly labels: GrayImage; readonly pose: Pose }> {
-  const [labelPath, posePath] = [join(root, files.labels), join(root, files.keyPoints)];
-  const text = await readFile(posePath, "utf8").catch((cause: unknown) => {
-    throw new InputError(posePath, "cannot be read: no such file", { cause });
+): Promise<Pose> {
+  const path = join(root, keyPoints);
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new InputError(path, "cannot be read: no such file", { cause });
   });
-  if (list.layout === "VITON-HD")
-    return { labels: fromLip(await readStoredLabels(labelPath, LIP_LABELS)), pose: parseBody25(posePath, text, size) };
+  if (list.layout === "VITON-HD") return parseBody25(path, text, size);
   // Joints that were not found have negative numbers in some releases.
-  const pose = parseKeyPoints(posePath, text).map((point) => (point.x < 0 || point.y < 0 ? { x: 0, y: 0 } : point));
-  return { labels: await readLabels(labelPath), pose };
+  return parseKeyPoints(path, text).map((point) => (point.x < 0 || point.y < 0 ? { x: 0, y: 0 } : point));
 }

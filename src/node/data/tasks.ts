@@ -1,5 +1,5 @@
 import { augmented, type AugmentOptions } from "../../training/data/augment.ts";
-import type { TryOnDataset, TryOnSample } from "../../training/data/dataset.ts";
+import { interleaved, type TryOnDataset, type TryOnSample } from "../../training/data/dataset.ts";
 import { drawnDataset, type DrawnOptions } from "../../training/data/drawn.ts";
 import { decodeFiles, type CheckTask, type Problem } from "./check.ts";
 import { folderDataset, type FolderOptions } from "./folder.ts";
@@ -7,7 +7,9 @@ import { writePair, type WriteOptions } from "./write.ts";
 
 /** A data set in words, which another thread can open. */
 export type DatasetSpec = (
-  ({ readonly kind: "drawn" } & DrawnOptions) | ({ readonly kind: "folder"; readonly root: string } & FolderOptions)
+  | ({ readonly kind: "drawn" } & DrawnOptions)
+  | ({ readonly kind: "folder"; readonly root: string } & FolderOptions)
+  | { readonly kind: "interleaved"; readonly sets: readonly DatasetSpec[] }
 ) & { readonly augment?: AugmentOptions & { readonly seed: number } };
 
 /**
@@ -15,8 +17,14 @@ export type DatasetSpec = (
  * @throws InputError for options that cannot be meant, and a folder that is no data set
  */
 export async function openDataset(spec: DatasetSpec): Promise<TryOnDataset> {
-  const dataset = spec.kind === "drawn" ? drawnDataset(spec) : await folderDataset(spec.root, spec);
+  const dataset = await plainDataset(spec);
   return spec.augment ? augmented(dataset, spec.augment) : dataset;
+}
+
+async function plainDataset(spec: DatasetSpec): Promise<TryOnDataset> {
+  if (spec.kind === "drawn") return drawnDataset(spec);
+  if (spec.kind === "folder") return folderDataset(spec.root, spec);
+  return interleaved(await Promise.all(spec.sets.map(openDataset)));
 }
 
 /** What a thread can be asked for. */

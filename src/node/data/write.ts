@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { drawnMask, drawnName, drawnTruth, OTHER, sceneOf, type DrawnOptions } from "../../training/data/drawn.ts";
 import { paintFlat } from "../../training/data/draw/flat.ts";
@@ -7,7 +7,8 @@ import { filesOf, FOLDERS, listsOf, type PairList } from "../../training/data/la
 import { InputError } from "../../util/errors.ts";
 import type { Category } from "../../vision/agnostic.ts";
 import type { GrayImage, RgbImage } from "../../vision/image.ts";
-import { writeFileAtomic } from "../files.ts";
+import { reasonOf, writeFileAtomic } from "../files.ts";
+import { makeFolder } from "../folders.ts";
 import { encodeJpeg, encodePng } from "../images.ts";
 
 /** A drawn set as files. */
@@ -26,12 +27,6 @@ const namesOf = (index: number, format: string) => {
   const name = drawnName(index);
   return { person: `${name}_0.${format}`, own: `${name}_1.${format}`, other: `${name}_${OTHER}.${format}` };
 };
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error: Error) => {
-    throw new InputError(path, `cannot be made: ${error.message}`);
-  });
-}
 
 /** The folders of a set, before its pairs are written. Lists of an older set go: what is being written is none yet. */
 export async function prepareSet(root: string, { categories }: WriteOptions): Promise<void> {
@@ -59,8 +54,8 @@ export async function writePair(root: string, index: number, options: WriteOptio
   const files = filesOf(list, { person: names.person, garment: names.other });
   const own = filesOf(list, { person: names.person, garment: names.own }).garment;
   const put = async (path: string, bytes: Uint8Array) =>
-    writeFile(join(root, path), bytes).catch((cause: Error) => {
-      throw new InputError(join(root, path), `cannot be written: ${cause.message}`, { cause });
+    writeFile(join(root, path), bytes).catch((cause: NodeJS.ErrnoException) => {
+      throw new InputError(join(root, path), `cannot be written: ${reasonOf(cause)}`, { cause });
     });
   const picture = async (path: string, image: RgbImage) =>
     put(path, await (format === "jpg" ? encodeJpeg(image, QUALITY) : encodePng(image)));

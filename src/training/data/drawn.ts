@@ -1,11 +1,12 @@
 import { InputError } from "../../util/errors.ts";
-import { agnosticMask, type AgnosticOptions, type Category, type Protection } from "../../vision/agnostic.ts";
+import type { Category } from "../../vision/agnostic.ts";
 import type { GrayImage, RgbImage } from "../../vision/image.ts";
 import type { TryOnDataset, TryOnSample } from "./dataset.ts";
 import { paintFlat } from "./draw/flat.ts";
 import { GARMENT_LABELS, type Sleeve } from "./draw/garment.ts";
 import type { Framing } from "./draw/pose.ts";
 import { drawScene, paintPerson, type Scene, type Worn } from "./draw/scene.ts";
+import { trainingMask, type TrainingMaskOptions } from "./mask.ts";
 
 /** What `drawnDataset` draws. */
 export interface DrawnOptions {
@@ -22,7 +23,7 @@ export interface DrawnOptions {
   /** half: from head to thighs, for tops. Default: whole. */
   readonly framing?: Framing;
   /** How masks are made. Default: those of the dc model, which spare face, hands, shoes and bag. */
-  readonly mask?: Partial<Omit<AgnosticOptions, "category">>;
+  readonly mask?: TrainingMaskOptions;
   /** Default: without end. */
   readonly length?: number;
 }
@@ -92,23 +93,13 @@ function drawSample(options: DrawnOptions, index: number): TryOnSample {
   };
 }
 
-const SPARED: Protection = { face: true, hands: true, shoes: true, bag: true };
-
 /** The number in the name of an other garment's picture. */
 export const OTHER = 6;
 export const drawnName = (index: number): string => String(index).padStart(6, "0");
 
-/**
- * The generated mask, and every pixel that shows any of the garment: a polygon's simplified border and, above 384x512,
- * its coarser pixels may leave some at the rim, from which a network would learn to read the garment.
- */
-export function drawnMask(scene: Scene, { labels, pose }: Worn, { mask: how }: Pick<DrawnOptions, "mask">): GrayImage {
-  const { model = "dc", protect = SPARED, ...rest } = how ?? {};
-  const mask = agnosticMask(labels, pose, { model, protect, ...rest, category: scene.category });
-  const garment = GARMENT_LABELS[scene.garment.kind];
-  const data = mask.data.map((value, i) => (labels.data[i] === garment ? 255 : value));
-  return { ...mask, data };
-}
+/** The mask that a drawn person is trained with. */
+export const drawnMask = (scene: Scene, { labels, pose }: Worn, { mask }: Pick<DrawnOptions, "mask">): GrayImage =>
+  trainingMask(labels, pose, { ...mask, category: scene.category }, [GARMENT_LABELS[scene.garment.kind]]);
 
 /**
  * The person in the other garment. Outside the mask nothing changes, as a try-on keeps it: a sleeve that would reach
