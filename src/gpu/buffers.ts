@@ -70,14 +70,7 @@ export class BufferPool {
 
   /** A buffer of at least `bytes`. `idleBefore`: only reuse buffers whose last batch is older, so that a queue write is safe. */
   take(bytes: number, idleBefore = Infinity): GpuBuffer {
-    const size = rounded(bytes);
-    if (size > this.#limit)
-      throw new OutOfMemoryError(
-        "alloc",
-        `${bytes} bytes asked, the device's largest buffer is ${this.#limit}`,
-        bytes,
-        this.#limit,
-      );
+    const size = this.#sized(bytes);
     const buffer = this.#reuse(size, idleBefore) ?? this.#make(size);
     this.#live++;
     this.#bytes += size;
@@ -100,10 +93,17 @@ export class BufferPool {
     this.#pooled += buffer.bytes;
   }
 
-  /** A buffer without memory. */
+  #sized(bytes: number): number {
+    const size = rounded(bytes);
+    if (size <= this.#limit) return size;
+    const what = `${bytes} bytes asked, the device's largest buffer is ${this.#limit}`;
+    throw new OutOfMemoryError("alloc", what, bytes, this.#limit);
+  }
+
+  /** A buffer without memory, of a size that could have some. */
   virtual(bytes: number): GpuBuffer {
     const gpu = undefined as never;
-    return { id: this.#nextId++, gpu, bytes: rounded(bytes), lastUse: -1, home: this, virtual: true };
+    return { id: this.#nextId++, gpu, bytes: this.#sized(bytes), lastUse: -1, home: this, virtual: true };
   }
 
   /** Keeps a buffer from the pool though its owner may give it back. */

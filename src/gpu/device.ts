@@ -263,7 +263,8 @@ export class Device {
     try {
       const { result, kept } = this.#scopes.collect(fn);
       const host = { gpu: this.gpu, limits: this.facts.limits, pool: this.#pool, queue: this.#queue };
-      const recording = new Recording({ ...host, scopes: this.#scopes }, recorder, result, kept);
+      const isRecording = () => this.#recorder !== undefined;
+      const recording = new Recording({ ...host, scopes: this.#scopes, isRecording }, recorder, result, kept);
       this.adopt(recording);
       return recording;
     } catch (error) {
@@ -298,6 +299,7 @@ export class Device {
   async profile(work: () => unknown): Promise<ProfileRow[]> {
     if (!this.facts.timestamps) throw new DeviceError("profile", `${this.facts.name} has no timestamp-query`);
     await this.flush();
+    if (this.#queue.profiler) throw new InputError("profile", "work is being profiled already");
     const profiler = new Profiler(this.gpu);
     this.#queue.profiler = profiler;
     try {

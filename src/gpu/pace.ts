@@ -21,13 +21,17 @@ export class Pace {
     this.segments = cut(this.#times);
   }
 
-  /** Takes over what each segment of a whole pass took, in milliseconds. */
-  measured(times: readonly number[]): void {
-    for (const [i, { start, length }] of this.segments.entries())
+  /** Takes over what each segment of a whole pass took, in milliseconds. Another pass may have cut anew meanwhile. */
+  measured(segments: readonly Segment[], times: readonly number[]): void {
+    for (const [i, { start, length }] of segments.entries())
       this.#times.fill(times[i]! / length, start, start + length);
     this.segments = cut(this.#times);
   }
 }
+
+/** How many commands like those that took `time` milliseconds go into one submit. */
+export const mostFor = (count: number, time: number, most: number): number =>
+  Math.max(1, Math.min(most, Math.floor((count * TARGET) / Math.max(time, 1))));
 
 /** Consecutive segments of at most `MOST` commands that together take at most `TARGET`, or of a single one. */
 function cut(times: Float64Array): Segment[] {

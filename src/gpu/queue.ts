@@ -5,6 +5,7 @@ import type { DeviceFacts } from "./facts.ts";
 import { Failures, type Failure, type Wait } from "./failures.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
+import { mostFor } from "./pace.ts";
 import { bindGroup, Program } from "./program.ts";
 import type { Host } from "../util/host.ts";
 
@@ -26,6 +27,7 @@ export class CommandQueue {
   readonly #arena: GPUBuffer;
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   #pending: Step[] = [];
+  #most = BATCH; // dispatches of the next submit, by what the last ones took
   #tail: Promise<void> = Promise.resolve();
   #inFlight: Promise<unknown>[] = [];
   /** The device's answers, heard in the order in which they were asked for. */
@@ -59,7 +61,7 @@ export class CommandQueue {
   push(command: Step): void {
     this.#touch(command);
     this.#pending.push(command);
-    if (this.#pending.length >= BATCH) this.#cut();
+    if (this.#pending.length >= this.#most) this.#cut();
   }
 
   /** Runs a whole program after everything recorded so far, as a batch of its own in several submits. */
@@ -211,7 +213,9 @@ export class CommandQueue {
     await Promise.allSettled(commands.map((command) => ("pipeline" in command ? command.pipeline.ready : undefined)));
     await this.#allocated;
     const sound = commands.filter((command) => this.#isSound(command, batch));
-    if (sound.length > 0) await this.#submit(sound, batch, (encoder) => this.#encode(encoder, sound));
+    if (sound.length === 0) return;
+    const { busy } = await this.#submit(sound, batch, (encoder) => this.#encode(encoder, sound));
+    void busy.then((time) => (this.#most = mostFor(sound.length, time, BATCH)));
   }
 
   async #sendProgram(program: Program, batch: number): Promise<void> {
@@ -219,8 +223,9 @@ export class CommandQueue {
     await this.#allocated;
     if (!this.#isSound(program, batch)) return;
     const { pace } = program;
+    const { segments } = pace;
     const times: Promise<number>[] = [];
-    for (const { start, length } of pace.segments) {
+    for (const { start, length } of segments) {
       const { busy } = await this.#submit([program], batch, (encoder) => {
         program.prepare();
         if (this.profiler) program.profile(this.profiler, encoder, start, length);
@@ -228,7 +233,7 @@ export class CommandQueue {
       });
       times.push(busy);
     }
-    void Promise.all(times).then((all) => pace.measured(all));
+    void Promise.all(times).then((all) => pace.measured(segments, all));
   }
 
   /** Submits what `encode` encodes, and tells for how many milliseconds the device was busy with it. */

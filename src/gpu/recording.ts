@@ -1,4 +1,4 @@
-import { InputError } from "../util/errors.ts";
+import { DeviceError, InputError } from "../util/errors.ts";
 import type { BufferPool, GpuBuffer } from "./buffers.ts";
 import { touched, type Step } from "./commands.ts";
 import type { DeviceLimits } from "./facts.ts";
@@ -28,18 +28,18 @@ export class Recorder {
   }
 
   /** Gives a result real memory, of which the tensor that holds it knows from now on. */
-  embody(virtual: GpuBuffer): GpuBuffer {
-    const buffer = this.#pool.take(virtual.bytes);
+  embody(virtual: GpuBuffer, buffer: GpuBuffer): void {
     this.#pool.pin(buffer);
     if (virtual.given) buffer.given = true;
     this.#views.get(virtual)!.buffer = buffer;
-    return buffer;
   }
 
   push(step: Step): void {
     const now = this.steps.length;
     for (const [buffer, written] of touched(step)) {
       if (buffer.virtual) {
+        if (!this.#views.has(buffer))
+          throw new DeviceError("record", "a result of another recording has no memory before its first replay()");
         const life = this.#made.get(buffer);
         if (life) life.last = now;
         else this.#made.set(buffer, { first: now, last: now });
@@ -97,6 +97,8 @@ export interface RecordingHost {
   readonly queue: CommandQueue;
   readonly limits: DeviceLimits;
   readonly scopes: Scopes;
+  /** Whether a recording is being made at the moment. */
+  readonly isRecording: () => boolean;
 }
 
 /**
@@ -142,6 +144,7 @@ export class Recording<T> implements Disposable {
    */
   replay(): T {
     if (this.#disposed) throw new InputError("replay", "the recording was disposed of");
+    if (this.#host.isRecording()) throw new InputError("replay", "called inside record, which would not contain it");
     if (this.#host.queue.failures.lost) throw this.#host.queue.failures.lost;
     this.#program ??= this.#settle();
     this.#host.queue.replay(this.#program);
@@ -179,8 +182,11 @@ export class Recording<T> implements Disposable {
   #settle(): Program {
     const { pool, gpu, queue } = this.#host;
     const { index, memory } = this.#plan;
-    const arenas = memory.arenas.map((bytes) => (bytes > 0 ? pool.take(bytes) : undefined));
-    const results = new Map(this.#results.map((virtual) => [virtual, this.#recorder.embody(virtual)]));
+    const [arenas, results] = takeAll(pool, (take) => [
+      memory.arenas.map((bytes) => (bytes > 0 ? take(bytes) : undefined)),
+      new Map(this.#results.map((virtual) => [virtual, take(virtual.bytes)])),
+    ]);
+    for (const [virtual, buffer] of results) this.#recorder.embody(virtual, buffer);
     this.#arenas = arenas.filter((arena) => arena !== undefined);
     this.#settledResults = [...results.values()];
     const settled = ({ buffer, offset, bytes }: View): View => {
@@ -196,5 +202,19 @@ export class Recording<T> implements Disposable {
     const written = foreign.filter(([, use]) => use.written).map(([buffer]) => buffer);
     const writes = [...this.#arenas, ...this.#settledResults, ...written];
     return new Program(gpu, { steps, slot: queue.slot, reads: foreign.map(([buffer]) => buffer), writes });
+  }
+}
+
+/** Takes memory: all that `act` asks for, or none. */
+function takeAll<T>(pool: BufferPool, act: (take: (bytes: number) => GpuBuffer) => T): T {
+  const taken: GpuBuffer[] = [];
+  try {
+    return act((bytes) => {
+      taken.push(pool.take(bytes));
+      return taken.at(-1)!;
+    });
+  } catch (error) {
+    for (const buffer of taken) pool.give(buffer);
+    throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { DeviceError } from "../util/errors.ts";
+import { DeviceError, InputError } from "../util/errors.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 import { LIMIT_NAMES, WANTED_FEATURES, readFacts, type DeviceFacts, type DeviceLimits } from "./facts.ts";
 import { probeMatrixSyntax } from "./matrix_syntax.ts";
@@ -19,10 +19,20 @@ export interface RequestOptions extends DeviceOptions {
 
 const firstLine = (error: Error) => error.message.split("\n")[0]!;
 
+const FAMILIES = ["gemm", "attention", "outer", "reduce"]; // of kernels with several forms
+
+/** A form that no kernel has is found when the kernel is planned; a kernel that nobody has would never be. */
+function checkVariants(variants: Readonly<Record<string, string>>): void {
+  const unknown = Object.keys(variants).find((name) => !FAMILIES.includes(name.split(" ")[0]!));
+  if (unknown !== undefined)
+    throw new InputError("requestDevice", `variants: "${unknown}" is not one of ${FAMILIES.join(", ")}`);
+}
+
 /** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. @throws DeviceError */
 export async function requestDeviceFrom(gpu: GPU | undefined, options: RequestOptions = {}): Promise<Device> {
   if (!gpu) throw new DeviceError("requestDevice", "this environment has no WebGPU (navigator.gpu)");
   const { powerPreference = "high-performance", without = [], fakeLimits = {} } = options;
+  checkVariants(options.variants ?? {});
   const adapter = await gpu.requestAdapter({ powerPreference }).catch((error: Error) => {
     throw new DeviceError("requestDevice", `no WebGPU adapter: ${firstLine(error)}`, { cause: error });
   });

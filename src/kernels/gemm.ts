@@ -184,7 +184,7 @@ export function gemm(device: Device, call: GemmCall): void {
   const { elem, batches, m, n4, k4, conv } = call;
   const [kh, kw] = conv?.kernel ?? [1, 1];
   const problem = { elem, batches, m, n4, k4, taps: kh * kw }; // a convolution's images are rows of one product
-  tell(device, { family: "gemm", problem });
+  tell(device, { family: "gemm", problem, conv });
   const name = device.variants["gemm"] ?? device.variants[gemmKey(problem)];
   const plan = (call.epilogue?.gated ? planGated : planGemm)(device.facts, problem, name);
   if (plan.splits === 1) return multiply(device, plan, call);

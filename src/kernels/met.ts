@@ -1,10 +1,11 @@
 import type { Device } from "../gpu/device.ts";
 import type { AttentionProblem } from "./attention_plan.ts";
+import type { ConvGeometry } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_plan.ts";
 
 /** What a kernel that has several forms was asked to do. */
 export type Met =
-  | { readonly family: "gemm"; readonly problem: GemmProblem }
+  | { readonly family: "gemm"; readonly problem: GemmProblem; readonly conv: ConvGeometry | undefined }
   | { readonly family: "attention"; readonly problem: AttentionProblem; readonly queries: number };
 
 const listeners = new WeakMap<Device, (met: Met) => void>();

@@ -10,6 +10,7 @@ import reduceSubgroup from "./lib/reduce_subgroup.wgsl";
 import reduceWorkgroup from "./lib/reduce_workgroup.wgsl";
 import rowStatistics from "./lib/row_statistics.wgsl";
 import softmaxSource from "./softmax.wgsl";
+import { KernelError } from "../util/errors.ts";
 
 // Kernels in which one workgroup owns a row. The subgroup form needs no barrier: its workgroup is one subgroup.
 
@@ -22,6 +23,8 @@ export type ReduceVariant = keyof typeof reducers;
 
 /** Chooses how a row is reduced, and how many threads do it. */
 export function planReduce(facts: DeviceFacts, forced?: string): { variant: ReduceVariant; WG: number } {
+  if (forced !== undefined && !(forced in reducers))
+    throw new KernelError("reduce", `no variant "${forced}"; there are ${Object.keys(reducers).join(", ")}`);
   const lanes = facts.pinned ? undefined : facts.subgroupSize; // these kernels do not ask for a size
   if (lanes !== undefined && forced !== "workgroup") return { variant: "subgroup", WG: lanes };
   return { variant: "workgroup", WG: 64 };

@@ -32,7 +32,8 @@ export function unetProblems(facts: DeviceFacts, elem: "f32" | "f16", height: nu
       { n4: c4, k4: 4 * c4, taps: 1 },
     ];
     for (const sizes of level < 3 ? gemms : gemms.slice(0, 1)) {
-      const problem = gemmProblem(facts, { elem, batches: 1, m: 2 * h * w, ...sizes }, [h, w]);
+      const conv = sizes.taps > 1 ? sameConv(h, w) : undefined;
+      const problem = gemmProblem(facts, { elem, batches: 1, m: 2 * h * w, ...sizes }, conv);
       found.set(problem.key, problem);
     }
     const own = attentionProblem(facts, { elem, headDim: channels / 8 }, h * w);
@@ -41,26 +42,12 @@ export function unetProblems(facts: DeviceFacts, elem: "f32" | "f16", height: nu
   return [...found.values()];
 }
 
-/** A product; of several taps, a square convolution over images of `h` × `w`. */
-export function gemmProblem(
-  facts: DeviceFacts,
-  problem: GemmProblem,
-  [h, w]: readonly [number, number],
-): TuningProblem {
+/** A product, or a convolution's. */
+export function gemmProblem(facts: DeviceFacts, problem: GemmProblem, conv: ConvGeometry | undefined): TuningProblem {
   const { elem, batches, m, n4, k4, taps } = problem;
   const vector = elem === "f16" ? 8 : 16;
-  const side = Math.sqrt(taps);
-  const pad = (side - 1) / 2;
-  const conv: ConvGeometry = {
-    kernel: [side, side],
-    input: [h, w],
-    outWidth: w,
-    outPixels: h * w,
-    stride: [1, 1],
-    pad: [pad, pad],
-    firstInRow: 0,
-    firstOutRow: 0,
-  };
+  const pixels = conv ? conv.input[0] * conv.input[1] : m; // of an image
+  const rows = conv ? Math.ceil((batches * m) / conv.outPixels) * pixels : batches * m;
   return {
     key: gemmKey(problem),
     candidates: gemmCandidates(facts, problem),
@@ -68,16 +55,28 @@ export function gemmProblem(
     record: (device) =>
       withBuffers(
         device,
-        [batches * m * k4, taps * k4 * 4 * n4, batches * m * n4].map((vectors) => vectors * vector),
+        [rows * k4, taps * k4 * 4 * n4, batches * m * n4].map((vectors) => vectors * vector),
         ([x, weights, y]) =>
           gemm(device, {
             ...{ elem, batches, m, n4, k4, x: x!, w: weights!, y: y! },
-            batchStride: taps > 1 ? { x: h * w * k4, w: 0, y: 0 } : { x: m * k4, w: 0, y: m * n4 },
-            ...(taps > 1 && { conv }),
+            batchStride: { x: pixels * k4, w: 0, y: conv ? 0 : m * n4 },
+            ...(conv && { conv }),
           }),
       ),
   };
 }
+
+/** A 3x3 convolution that keeps its images' size. */
+const sameConv = (h: number, w: number): ConvGeometry => ({
+  kernel: [3, 3],
+  input: [h, w],
+  outWidth: w,
+  outPixels: h * w,
+  stride: [1, 1],
+  pad: [1, 1],
+  firstInRow: 0,
+  firstOutRow: 0,
+});
 
 /** Attention of `tokens` queries over twice as many keys, as a fused block has them. */
 export function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {

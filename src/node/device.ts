@@ -6,7 +6,7 @@ import type { Tuning } from "../kernels/tuning.ts";
 import { adapterAdvice } from "./adapter.ts";
 import { directory } from "./files.ts";
 import { readTuning, writeTuning } from "./tuning.ts";
-import { DeviceError } from "../util/errors.ts";
+import { DeviceError, InputError } from "../util/errors.ts";
 import type { Host } from "../util/host.ts";
 
 /** How Dawn's device is chosen. */
@@ -65,6 +65,9 @@ const FEATURES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nv
  * @throws DeviceError when the package or an adapter is missing.
  */
 export async function requestDevice(options: NodeDeviceOptions = {}): Promise<Device> {
+  const { tune, tuned, ...others } = options;
+  if (tune !== undefined && tune !== "lazy")
+    throw new InputError("requestDevice", `tune "${String(tune)}" is not lazy`);
   const { create } = await import("webgpu").catch((error: NodeJS.ErrnoException) => {
     const missing = error.code === "ERR_MODULE_NOT_FOUND" ? "is not installed: npm install webgpu" : undefined;
     throw new DeviceError(
@@ -74,7 +77,6 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  const { tune, tuned, ...others } = options;
   const warn = (line: string) => process.emitWarning(line);
   const table = (facts: DeviceFacts) => ({ ...readTuning(facts, warn), ...tuned?.(facts) });
   const device = await requestDeviceFrom(gpu, {
@@ -85,6 +87,6 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   // a table that cannot be kept costs the next process its measurements, and this one nothing
   const keep = (plans: Tuning) => writeTuning(device.facts, plans).catch((error: Error) => warn(error.message));
-  if (tune) tuneLazily(device, keep);
+  if (tune) tuneLazily(device, keep, warn);
   return device;
 }

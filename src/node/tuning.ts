@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { DeviceFacts } from "../gpu/facts.ts";
 import { isUsable, type Tuning } from "../kernels/tuning.ts";
 import { writeFileAtomic } from "./files.ts";
+import { makeFolder } from "./folders.ts";
 import { packageInfo } from "./package.ts";
 
 /** What a table holds for: another adapter, driver, Dawn or version of this package needs its own. */
@@ -69,7 +69,7 @@ function plansIn(text: string, identity: Identity): Tuning | string {
 export async function writeTuning(facts: DeviceFacts, plans: Tuning): Promise<string> {
   const path = tuningPath(facts);
   const all = { ...readTuning(facts, () => {}), ...plans };
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const text = `${JSON.stringify({ identity: identityOf(facts), plans: all }, undefined, 2)}\n`;
   await writeFileAtomic(path, new TextEncoder().encode(text));
   return path;

@@ -1,6 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
-import { Pace } from "../../src/gpu/pace.ts";
+import { mostFor, Pace } from "../../src/gpu/pace.ts";
 import { livenessBound, planMemory, type Lifetime } from "../../src/gpu/plan.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import {
@@ -12,6 +12,7 @@ import {
   mul,
   packWeight,
   relu,
+  repeat,
   silu,
   slice,
   softmax,
@@ -167,6 +168,54 @@ test("a recording whose memory is refused says so each time it is read", async (
   gpu.destroy();
 });
 
+describe("what a recording cannot hold", () => {
+  test("a replay, and results of a recording that was not replayed", async () => {
+    const gpu = await requestDevice();
+    const x = Tensor.from(gpu, Float32Array.of(1, 2, 3, 4), [4]);
+    const inner = gpu.record(() => add(x, x));
+    expect(() => gpu.record(() => mul(inner.result, x))).toThrow(
+      "record: a result of another recording has no memory before its first replay()",
+    );
+    inner.replay();
+    expect(() => gpu.record(() => inner.replay())).toThrow("replay: called inside record");
+    expect(() => gpu.planned(() => mul(inner.result, x))).not.toThrow();
+    gpu.destroy();
+  });
+
+  test("a tensor that no buffer of the device could hold", async () => {
+    const gpu = await requestDevice({ fakeLimits: { maxBufferSize: 2 ** 20, maxStorageBufferBindingSize: 2 ** 18 } });
+    const x = Tensor.zeros(gpu, [2 ** 16]);
+    expect(() => gpu.record(() => repeat(x, 8))).toThrow(OutOfMemoryError);
+    gpu.destroy();
+  });
+
+  test("memory that is refused halfway is given back", async () => {
+    const gpu = await requestDevice();
+    const x = Tensor.zeros(gpu, [64]);
+    const recording = gpu.record(() => [silu(x), relu(x)]);
+    const { live } = gpu.memory;
+    const real = gpu.gpu.createBuffer.bind(gpu.gpu);
+    const create = vi.spyOn(gpu.gpu, "createBuffer").mockImplementationOnce(real);
+    create.mockImplementationOnce(() => {
+      throw new Error("no more");
+    });
+    expect(() => recording.replay()).toThrow("no more");
+    create.mockRestore();
+    expect(gpu.memory.live).toBe(live);
+    recording.replay();
+    expect(gpu.memory.live).toBe(live + 2);
+    gpu.destroy();
+  });
+
+  test("one profile at a time", async () => {
+    const gpu = await requestDevice();
+    const first = gpu.profile(() => {});
+    await expect(gpu.profile(() => {})).rejects.toThrow("profile: work is being profiled already");
+    await first;
+    gpu.destroy();
+  });
+});
+
 describe("a memory plan", () => {
   const alive = (a: Lifetime, b: Lifetime) => a.first <= b.last && b.first <= a.last;
 
@@ -238,13 +287,23 @@ describe("pace", () => {
   test("begins with small submits, and follows what they took", () => {
     const pace = new Pace(600);
     expect(Math.max(...lengths(pace))).toBe(8);
-    pace.measured(pace.segments.map(() => 0.01));
+    const began = pace.segments;
+    const quick = began.map(() => 0.01);
+    pace.measured(began, quick);
     expect(lengths(pace)).toEqual([256, 256, 88]); // a quick GPU: by number
-    pace.measured([25_600, 256, 8800]); // then it is busy elsewhere: 100 ms, 1 ms and 100 ms a dispatch
+    pace.measured(pace.segments, [25_600, 256, 8800]); // then it is busy elsewhere: 100 ms, 1 ms and 100 ms a dispatch
     expect(sum(lengths(pace))).toBe(600);
     expect(lengths(pace).slice(0, 256)).toEqual(Array(256).fill(1));
     expect(lengths(pace).slice(256, 258)).toEqual([100, 100]);
     expect(lengths(pace).at(-1)).toBe(1);
+    pace.measured(began, quick); // of a pass that was under way before
+    expect(lengths(pace)).toEqual([256, 256, 88]);
+  });
+
+  test("work that is not recorded is cut by what the last of it took", () => {
+    expect([mostFor(128, 0, 128), mostFor(128, 100, 128), mostFor(128, 1000, 128), mostFor(1, 5000, 128)]).toEqual([
+      128, 128, 12, 1,
+    ]);
   });
 
   test("of nothing is nothing", () => {

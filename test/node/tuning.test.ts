@@ -10,6 +10,7 @@ import { requestDevice } from "../../src/node/device.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { readTuning, tuningPath, writeTuning } from "../../src/node/tuning.ts";
+import { KernelError } from "../../src/util/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tuning-"));
 const before = process.env["XDG_CACHE_HOME"];
@@ -108,6 +109,35 @@ describe("tuning on first use", () => {
     expect(next.variants).toEqual({ [key]: chosen });
     expect(plain.variants).toEqual({});
     for (const one of [fresh, next, plain]) one.destroy();
+  });
+
+  test("times convolutions as they are, and what fails keeps its form", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const fresh = await requestDevice({ tune: "lazy" });
+    const conv = (height: number, width: number) =>
+      fresh.scope(() => {
+        const weight = ops.packWeight(Tensor.zeros(fresh, [8, 8, height, width]));
+        ops.conv2d(Tensor.zeros(fresh, [1, 6, 5, 8]), weight, { stride: 2, padding: 1 });
+      });
+    for (const [height, width] of [
+      [1, 3],
+      [2, 2],
+      [3, 3],
+    ] as const)
+      conv(height, width);
+    await fresh.flush();
+    expect(Object.keys(fresh.variants)).toHaveLength(3);
+    expect(warn).not.toHaveBeenCalled();
+    conv(2, 3);
+    vi.spyOn(fresh, "choose").mockImplementationOnce(() => {
+      throw new KernelError("gemm", "no such form");
+    });
+    await fresh.flush();
+    await fresh.flush();
+    expect(warn).toHaveBeenCalledOnce();
+    warn.mockRestore();
+    fresh.destroy();
+    forget();
   });
 
   test("leaves alone what is forced, and works where its table cannot be written", async () => {

@@ -21,7 +21,7 @@ import { TorchGenerator } from "../../src/util/random.ts";
 const [SIZE, STEPS, BATCH] = [64, 500, 8];
 
 describe.runIf(process.env["TOILE_LONG"] === "1")("a drawn pair is learnt by heart", () => {
-  test("in its loss and in its picture", { timeout: 3_600_000 }, async () => {
+  test("in its loss and in its picture", { timeout: 1_200_000 }, async () => {
     const gpu = await requestDevice();
     afterAll(() => gpu.destroy());
     const folder = directory("weights");
