@@ -46,7 +46,7 @@ export interface DownloadOptions {
 }
 
 /** A fetch that may be tried again. */
-class Died extends Error {}
+export class Died extends Error {}
 
 /** Waits, unless the signal says otherwise. */
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
@@ -127,10 +127,14 @@ class Incoming {
 }
 
 /** Where a 206 begins and how long the whole file is, from "bytes 40-99/100". */
-function contentRange(response: Response): { readonly start: number; readonly total: number } | undefined {
+export function contentRange(response: Response): { readonly start: number; readonly total: number } | undefined {
   const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
   return match ? { start: Number(match[1]), total: Number(match[2]) } : undefined;
 }
+
+/** What tells a version of a file from others (RFC 9110, section 8.8): the server's name of it, or when it was made. */
+export const versionOf = ({ headers }: Response): string | undefined =>
+  headers.get("etag") ?? headers.get("last-modified") ?? undefined;
 
 /** Length of a whole answer; unknown where the server packed it, since its length is then another one. */
 function contentLength(response: Response): number | undefined {
@@ -153,7 +157,7 @@ async function fetchRest(url: string, expected: Expected, incoming: Incoming, op
     incoming.startOver(undefined);
     throw new Died(`the server answers ${response.status} with another part than was asked for`);
   }
-  if (!goesOn) incoming.startOver(response.headers.get("etag") ?? undefined);
+  if (!goesOn) incoming.startOver(versionOf(response));
   const total = goesOn ? range.total : contentLength(response);
   checkSize(expected, total);
   for (const reader = response.body!.getReader(); ;) {
@@ -181,6 +185,29 @@ async function checkHash({ path, sha256 }: Expected, bytes: Uint8Array<ArrayBuff
   if (found !== sha256) throw malformed(path, `is damaged: its SHA-256 is ${found}, the manifest says ${sha256}`);
 }
 
+/** Whether a kept file that nothing else vouches for is still the server's. It serves while that cannot be reached. */
+async function isUnchanged(url: string, version: string | undefined, { signal }: DownloadOptions): Promise<boolean> {
+  try {
+    return version !== undefined && versionOf(await head(url, signal)) === version;
+  } catch (error) {
+    if (error instanceof Died) return true;
+    throw error;
+  }
+}
+
+/** What a server says of a file. Some know no HEAD: they are asked for it, and not listened to. */
+export async function head(url: string, signal: AbortSignal | undefined): Promise<Response> {
+  const aborts = signal && { signal };
+  try {
+    return await request(url, { method: "HEAD", ...aborts });
+  } catch (error) {
+    if (!(error instanceof InputError) || !/answers (405|501)/.test(error.message)) throw error;
+    const response = await request(url, { ...aborts });
+    await response.body?.cancel();
+    return response;
+  }
+}
+
 /**
  * A whole file over HTTP. A fetch that dies goes on where it stopped (RFC 9110, sections 13.1.5 and 14.2), also at the
  * next visit where there is a store; size and SHA-256 are held against the manifest's.
@@ -198,8 +225,10 @@ export async function download(
     store = undefined;
     onWarning?.(`${expected.path}: not kept for the next visit: ${(error as Error).message}`);
   };
-  const stored = await store?.get(key).catch(refused);
-  const incoming = new Incoming(stored ?? undefined);
+  const kept = (await store?.get(key).catch(refused)) ?? undefined;
+  const isOld = kept?.complete && expected.sha256 === undefined && !(await isUnchanged(url, kept.etag, options));
+  const stored = isOld ? undefined : kept;
+  const incoming = new Incoming(stored);
   try {
     if (!stored?.complete)
       await persist(

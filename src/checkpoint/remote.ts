@@ -1,5 +1,16 @@
 import { InputError } from "../util/errors.ts";
-import { download, persist, request, type ByteStore, type DownloadOptions, type Expected } from "./download.ts";
+import {
+  contentRange,
+  Died,
+  download,
+  head,
+  persist,
+  request,
+  versionOf,
+  type ByteStore,
+  type DownloadOptions,
+  type Expected,
+} from "./download.ts";
 import { bytesSource, checkRange, malformed, type ByteSource, type Folder } from "./source.ts";
 
 export type { ByteStore, DownloadOptions, StoredBytes } from "./download.ts";
@@ -35,15 +46,15 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
     throw new InputError(`"${String(url)}"`, "is no absolute URL; `new URL(path, location.href)` makes one of a path");
   const address = (path: string) => new URL(path, base).href;
   const { signal } = options;
-  const head = async (path: string) =>
+  const ask = async (path: string) =>
     persist(
       address(path),
       options,
-      () => request(address(path), { method: "HEAD", ...(signal && { signal }) }),
+      () => head(address(path), signal),
       () => 0,
     );
   const has = async (path: string) =>
-    head(path).then(
+    ask(path).then(
       () => true,
       (error: unknown) => {
         if (error instanceof InputError && /answers (403|404|410)/.test(error.message)) return false;
@@ -51,16 +62,18 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
       },
     );
   const fetched = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
-  const whole = (expected: Expected) => {
+  const whole = (expected: Expected, how = options) => {
     const { path } = expected;
-    const known = fetched.get(path) ?? download(address(path), expected, options);
+    const known = fetched.get(path) ?? download(address(path), expected, how);
     fetched.set(path, known);
     known.catch(() => fetched.delete(path)); // another try may have more luck
     return known;
   };
-  const manifest = (await has("manifest.json"))
-    ? parseManifest(address("manifest.json"), new TextDecoder().decode(await whole({ path: "manifest.json" })))
+  // never an old one: it is what tells old files from new ones
+  const listed = (await has("manifest.json"))
+    ? await whole({ path: "manifest.json" }, { ...options, store: undefined })
     : undefined;
+  const manifest = listed && parseManifest(address("manifest.json"), new TextDecoder().decode(listed));
   const find = (path: string): Expected => {
     const expected = manifest ? manifest.get(path) : { path };
     if (!expected) throw new InputError(address(path), "the manifest does not list it");
@@ -71,8 +84,8 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
     has: async (path) => (manifest ? manifest.has(path) : has(path)),
     open: async (path) => {
       const expected = find(path);
-      const size = expected.bytes ?? Number((await head(path)).headers.get("content-length") ?? 0);
-      if (size > WHOLE) return rangedSource(address(path), size, options);
+      const size = expected.bytes ?? Number((await ask(path)).headers.get("content-length") ?? 0);
+      if (size > WHOLE) return rangedSource(address(path), path, size, options);
       const bytes = await whole(expected);
       return { ...bytesSource(path, bytes), close: async () => void fetched.delete(path) };
     },
@@ -80,30 +93,78 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
   };
 }
 
-/** A file that is read by ranges. */
-function rangedSource(url: string, size: number, options: DownloadOptions): ByteSource {
-  const { signal } = options;
+/** A file that is read by ranges, all of one version of it. */
+function rangedSource(url: string, path: string, size: number, options: DownloadOptions): ByteSource {
+  const { signal, onProgress } = options;
+  let version: string | undefined;
+  let read = 0;
+  /** Fills `bytes`, which lie at `offset`, and reports every piece that came, also where the rest does not. */
+  const fetchPart = async (bytes: Uint8Array, offset: number, report: (done: number) => void): Promise<void> => {
+    const [first, last] = [offset, offset + bytes.length - 1];
+    const isStrong = version !== undefined && !version.startsWith("W/");
+    const headers = { range: `bytes=${first}-${last}`, ...(isStrong && { "if-range": version! }) };
+    const response = await request(url, { headers, ...(signal && { signal }) });
+    try {
+      checkPart(response, { url, path, size, first, version });
+    } catch (error) {
+      await response.body?.cancel();
+      throw error;
+    }
+    version ??= versionOf(response);
+    let done = 0;
+    for (const reader = response.body!.getReader(); ;) {
+      const piece = await reader.read().catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        throw new Died("the connection breaks off", { cause });
+      });
+      if (piece.done) break;
+      if (done + piece.value.length > bytes.length) throw malformed(path, "more bytes came than were asked for");
+      bytes.set(piece.value, done);
+      done += piece.value.length;
+      report(piece.value.length);
+    }
+    if (done < bytes.length) throw new Died("the connection ends early");
+  };
   const source: ByteSource = {
     name: url,
     size,
-    read: (offset, length) => {
+    read: async (offset, length) => {
       checkRange(source, offset, length);
-      const headers = { range: `bytes=${offset}-${offset + length - 1}` };
-      const attempt = async () => {
-        const response = await request(url, { headers, ...(signal && { signal }) });
-        if (response.status !== 206) {
-          await response.body?.cancel();
-          throw new InputError(url, `the server sends all ${size} bytes where ${length} were asked for`);
-        }
-        const bytes = new Uint8Array(await response.arrayBuffer());
-        if (bytes.length !== length) throw malformed(url, `${bytes.length} bytes came, ${length} were asked for`);
-        return bytes;
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      const report = (more: number) => {
+        done += more;
+        read += more;
+        onProgress?.(path, Math.min(read, size), size);
       };
-      if (length === 0) return Promise.resolve(new Uint8Array());
-      return persist(url, options, attempt, () => 0);
+      const attempt = () => fetchPart(bytes.subarray(done), offset + done, report);
+      if (length > 0) await persist(url, options, attempt, () => done);
+      return bytes;
     },
   };
   return source;
+}
+
+interface Part {
+  readonly url: string;
+  readonly path: string;
+  readonly size: number;
+  /** The first byte that was asked for. */
+  readonly first: number;
+  /** Of the parts before. */
+  readonly version: string | undefined;
+}
+
+/** Throws unless a response is the part of the file that was asked for. */
+function checkPart(response: Response, { url, path, size, first, version }: Part): void {
+  const now = versionOf(response);
+  if (version !== undefined && (response.status === 200 || (now !== undefined && now !== version)))
+    throw new InputError(url, "the file changed on the server while it was read");
+  if (response.status !== 206)
+    throw new InputError(url, `the server sends all ${size} bytes where a part was asked for`);
+  const range = contentRange(response);
+  if (range && range.total !== size) throw malformed(path, `has ${range.total} bytes, ${size} were expected`);
+  if (range && range.start !== first) throw new Died(`the server sends byte ${range.start} for byte ${first}`);
 }
 
 const [ETAG, COMPLETE] = ["x-toile-etag", "x-toile-complete"];

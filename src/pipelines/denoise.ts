@@ -2,6 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import type { StepShifts, TextKeyValues } from "../models/unet/conditioning.ts";
 import { selfOnly, type Fusion } from "../models/unet/fusion.ts";
 import type { UNet2DConditionModel } from "../models/unet/unet.ts";
+import { cleanTerms, levelOfAlpha } from "../schedulers/prediction.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { add, cast, concat, mul, repeat, slice, weightedSum } from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -179,13 +180,11 @@ function guide(predicted: Tensor, { guided, guidanceScale }: DenoiseInputs): Ten
   ]);
 }
 
-/** The clean sample that noise predicted at a step stands for: (x − √(1 − Πα) ε) / √Πα, of x as the network sees it. */
-function expected(noise: Tensor, latents: Tensor, index: number, scheduler: Scheduler): Tensor {
-  const signal = Math.sqrt(scheduler.alpha(scheduler.timesteps[index]!));
-  return weightedSum([
-    [1 / signal, scheduler.scaleModelInput(latents, index)],
-    [-Math.sqrt(1 - signal * signal) / signal, noise],
-  ]);
+/** The clean sample that what the network tells at a step stands for. */
+function expected(told: Tensor, latents: Tensor, index: number, scheduler: Scheduler): Tensor {
+  const level = levelOfAlpha(scheduler.alpha(scheduler.timesteps[index]!));
+  const sample = scheduler.scaleModelInput(latents, index);
+  return weightedSum(cleanTerms(scheduler.prediction, level, sample, told));
 }
 
 /** mask · latents + (1 − mask) · clean at the noise level of the next step (after the last step: without noise). */

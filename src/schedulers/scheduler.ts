@@ -4,7 +4,7 @@ import { TorchGenerator } from "../util/random.ts";
 import { sameShape, show } from "../util/shape.ts";
 import { interpolate, readTraining, type BetaDefaults, type Training } from "./noise_schedule.ts";
 import type { Options } from "./options.ts";
-import { levelOfAlpha, type Level } from "./prediction.ts";
+import { levelOfAlpha, readPrediction, type Level, type Prediction } from "./prediction.ts";
 import { combine } from "./terms.ts";
 
 export interface StepOptions {
@@ -27,6 +27,8 @@ export interface Scheduler {
   readonly timesteps: readonly number[];
   /** How many times a step asks the network: 2 for solvers that look twice. */
   readonly order: number;
+  /** What the network tells. */
+  readonly prediction: Prediction;
   /** Standard deviation of the noise to start from. */
   readonly initNoiseSigma: number;
   /** Plans a run of `steps` steps and forgets the one before. */
@@ -45,6 +47,7 @@ export interface Scheduler {
 
 /** What the schedulers share: checks, the order of steps, noise. */
 export abstract class BaseScheduler implements Scheduler {
+  readonly prediction: Prediction;
   protected readonly name: string;
   protected readonly training: Training;
   readonly #generator: TorchGenerator;
@@ -61,6 +64,7 @@ export abstract class BaseScheduler implements Scheduler {
   ) {
     this.name = options.className;
     this.training = readTraining(options, betas);
+    this.prediction = readPrediction(options, ["epsilon", "v_prediction", "sample"]);
     this.#generator = source.generator ?? new TorchGenerator(source.seed ?? 0);
     this.#ordered = ordered;
   }

@@ -29,7 +29,11 @@ afterEach(() => {
 const etagOf = (bytes: Uint8Array) => `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
 
 /** A server of files with ranges, as RFC 9110 has them, and with tricks by path. */
-async function serve(files: Map<string, Uint8Array>, tricks: Readonly<Record<string, Trick>> = {}): Promise<Served> {
+async function serve(
+  files: Map<string, Uint8Array>,
+  tricks: Readonly<Record<string, Trick>> = {},
+  onHead = 200,
+): Promise<Served> {
   const asked = new Map<string, number>();
   const served: Served = { url: "", gets: [], sent: 0 };
   const server = createServer((request, response) => {
@@ -41,6 +45,7 @@ async function serve(files: Map<string, Uint8Array>, tricks: Readonly<Record<str
       if (tricks[path]?.(request, response, asked.get(path)!)) return;
     }
     if (!bytes) return void response.writeHead(404).end();
+    if (request.method === "HEAD" && onHead !== 200) return void response.writeHead(onHead).end();
     const etag = etagOf(bytes);
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     const isPart = range && [undefined, etag].includes(request.headers["if-range"] as string | undefined);
@@ -175,6 +180,25 @@ describe("a file over HTTP", () => {
     expect(served.gets.filter((path) => path === FILE)).toHaveLength(before);
   });
 
+  test("that no hash vouches for is asked after at the next visit, and the manifest is never an old one", async () => {
+    const [files, store] = [withManifest(content, { path: FILE, bytes: content.length }), new MapStore()];
+    const served = await serve(files);
+    expect(await all(served.url, { store })).toBe(sha256);
+    expect(await all(served.url, { store })).toBe(sha256);
+    expect(served.gets.filter((path) => path === FILE)).toHaveLength(1);
+    const other = content.map((byte) => byte ^ 1);
+    files.set(FILE, other);
+    expect(await all(served.url, { store })).toBe(createHash("sha256").update(other).digest("hex"));
+    files.set("manifest.json", text({ files: [entry, { path: "new.json" }] }));
+    files.set("new.json", text({ new: true }));
+    expect(await (await remoteFolder(served.url, { ...quick, store })).text("new.json")).toBe('{"new":true}');
+  });
+
+  test("is known to servers that answer no HEAD", async () => {
+    const served = await serve(withManifest(), {}, 405);
+    expect(await all(served.url)).toBe(sha256);
+  });
+
   test("that was given up goes on at the next visit", async () => {
     const [served, store] = [await serve(withManifest(), { [FILE]: dies(content, 0.4, 1) }), new MapStore()];
     await expect(all(served.url, { store, retries: 0 })).rejects.toThrow(/breaks off/);
@@ -208,6 +232,58 @@ describe("a file over HTTP", () => {
     expect(said.filter((line) => line.startsWith(FILE))).toEqual([
       `${FILE}: not kept for the next visit: the quota is exceeded`,
     ]);
+  });
+});
+
+describe("a file of more than a gibibyte, read by ranges", () => {
+  const [BIG, bytes] = ["big.bin", 2 ** 31];
+  const at = (i: number) => (i * 2654435761) >>> 24;
+  const part = (first: number, length: number) => Uint8Array.from({ length }, (_, i) => at(first + i));
+  const files = new Map([["manifest.json", text({ files: [{ path: BIG, bytes }] })]]);
+
+  /** Answers a range as `answer` says; by default as it was asked for. */
+  type Answer = { first?: number; total?: number; share?: number; etag?: string; status?: number };
+  const server = (answer: (asked: number) => Answer) =>
+    serve(files, {
+      [BIG]: (request, response, asked) => {
+        const [from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range!)!.slice(1).map(Number) as [number, number];
+        const { first = from, total = bytes, share = 1, etag = '"1"', status = 206 } = answer(asked);
+        const all = part(first, to + 1 - from);
+        const range = `bytes ${first}-${first + all.length - 1}/${total}`;
+        response.writeHead(status, { "content-length": all.length, "content-range": range, etag });
+        if (share === 1) response.end(all);
+        else response.write(all.subarray(0, share * all.length), () => setTimeout(() => response.destroy(), 20));
+        return true;
+      },
+    });
+  const read = async (url: string, times = 1, options = {}) => {
+    const source = await (await remoteFolder(url, { ...quick, ...options })).open(BIG);
+    let found: Uint8Array = new Uint8Array();
+    for (let i = 0; i < times; i++) found = await source.read(200 + i, 1000);
+    return found;
+  };
+
+  test("goes on within a range, and says how far it is", async () => {
+    const served = await server((asked) => ({ share: asked === 1 ? 0.4 : 1 }));
+    const done: (number | undefined)[] = [];
+    const onProgress = (_: string, now: number, total: number | undefined) => done.push(now, total);
+    expect(await read(served.url, 1, { onProgress })).toEqual(part(200, 1000));
+    expect(served.gets.slice(1)).toEqual([`${BIG} bytes=200-1199`, `${BIG} bytes=600-1199`]);
+    expect(done.slice(-2)).toEqual([1000, bytes]);
+  });
+
+  test.for<[string, (asked: number) => Answer, RegExp]>([
+    ["another part", () => ({ first: 0 }), /big\.bin: the server sends byte 0 for byte 200, 4 times in a row/],
+    ["another size", () => ({ total: 2 ** 30 }), /^big\.bin: has 1073741824 bytes, 2147483648 were expected/],
+    ["another version", (asked) => ({ etag: `"${asked}"` }), /big\.bin: the file changed on the server while it was/],
+    [
+      "no ranges",
+      () => ({ status: 200 }),
+      /big\.bin: the server sends all 2147483648 bytes where a part was asked for/,
+    ],
+    ["broken lines", () => ({ share: 0 }), /big\.bin: the connection breaks off, 4 times in a row after 0 bytes/],
+  ])("refuses %s", async ([, answer, says]) => {
+    await expect(read((await server(answer)).url, 2)).rejects.toThrow(says);
   });
 });
 
