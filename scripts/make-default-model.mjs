@@ -117,7 +117,7 @@ async function writeManifest(out) {
   }
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   if (total > Number(options.limit) * 1e6) fail(`${total} bytes together, ${options.limit} MB are allowed`);
-  const trained = options.vae !== undefined || options.hd !== undefined || options.dc !== undefined;
+  const trained = ["hd", "dc"].filter((model) => options[model] !== undefined);
   const licence = "MIT, as the code; ootd/tokenizer is the vocabulary of OpenAI's CLIP (MIT)";
   const sampling = { steps: Number(options.steps), guidanceScale: Number(options.scale) };
   const manifest = { name: options.name, trained, sampling, licence, bytes: total, training: options.command, files };

@@ -1,3 +1,4 @@
+import type { GrayImage } from "toile";
 import { Client, isAbort } from "./client.ts";
 import { Compare } from "./compare.ts";
 import { find, messageOf, paint, save, shape } from "./dom.ts";
@@ -38,6 +39,7 @@ const garments = new PictureInput("#garment", (file) => void useGarment(client.a
 const state: {
   person?: Shown;
   garment?: Shown;
+  checkpoint?: Checkpoint;
   examples: readonly Example[];
   running?: AbortController;
   result?: { readonly reply: TryOnReply; readonly settings: Settings; readonly person: Shown; readonly garment: Shown };
@@ -45,7 +47,9 @@ const state: {
   maskNote: string;
   /** Whether the mask is still the page's own guess. */
   isGuess: boolean;
-} = { examples: [], sample: 0, maskNote: "", isGuess: false };
+  /** How often a person and a garment were chosen: the last choice wins, however long it takes to read. */
+  choices: { person: number; garment: number };
+} = { examples: [], sample: 0, maskNote: "", isGuess: false, choices: { person: 0, garment: 0 } };
 
 const runButton = find<HTMLButtonElement>("#run");
 
@@ -54,9 +58,12 @@ async function begin(): Promise<void> {
     if (!("gpu" in navigator)) throw Object.assign(new Error("navigator.gpu is missing"), { name: "DeviceError" });
     const started = await client.ask("start", { weights: new URL("weights/", document.baseURI).href });
     showMachine(started);
+    state.checkpoint = started;
     settings.offer(started);
+    showCheckpoint();
     await offerExamples();
   } catch (error) {
+    find("#adapter").textContent = "none";
     if (!(error instanceof Error) || error.name !== "DeviceError") return alertRun(error);
     find("#unsupported-reason").textContent = error.message;
     find("#unsupported").hidden = false;
@@ -66,13 +73,16 @@ async function begin(): Promise<void> {
 
 function showMachine(started: Started): void {
   find("#adapter").textContent = started.adapter;
-  showCheckpoint(started);
   if (started.software)
     find("#result-note").textContent = "There is no graphics card here: choose small pictures and few steps.";
 }
 
-function showCheckpoint({ checkpoint, trained }: Checkpoint): void {
-  find("#checkpoint").textContent = trained ? checkpoint : `${checkpoint}: nobody trained it, it paints noise`;
+/** The name of what is used, and whether anybody taught the model that is chosen. */
+function showCheckpoint(): void {
+  const { checkpoint, trained } = state.checkpoint!;
+  const { model } = settings;
+  const isTrained = trained.includes(model);
+  find("#checkpoint").textContent = isTrained ? checkpoint : `${checkpoint}: nobody trained its ${model} model`;
 }
 
 const showMemory = ({ now, peak }: MemoryReport): void => {
@@ -112,29 +122,34 @@ async function offerExamples(): Promise<void> {
 async function useCheckpoint(folder: ChosenFolder | "shipped"): Promise<void> {
   if (state.running) throw new Error("A try-on is running: cancel it first.");
   const taken = await client.ask("use", folder);
-  showCheckpoint(taken);
   find("#shipped").hidden = folder === "shipped";
   const before = settings.model;
+  state.checkpoint = taken;
   settings.offerCheckpoint(taken);
+  showCheckpoint();
   if (settings.model !== before) await onSetting("model");
 }
 
 async function usePerson(chosen: Shown | Promise<Shown>): Promise<void> {
+  const choice = ++state.choices.person;
   try {
     const shown = await chosen;
+    if (choice !== state.choices.person) return;
     state.person = shown;
     people.taken(shown);
     find("#mask-sources").hidden = false;
     await firstMask(shown);
   } catch (error) {
-    people.error = messageOf(error);
+    if (choice === state.choices.person) people.error = messageOf(error);
   }
   allowRun();
 }
 
 async function useGarment(chosen: Shown | Promise<Shown>): Promise<void> {
+  const choice = ++state.choices.garment;
   try {
     const shown = await chosen;
+    if (choice !== state.choices.garment) return;
     state.garment = shown;
     garments.taken(shown);
     const stage = find("#garment .stage");
@@ -142,7 +157,7 @@ async function useGarment(chosen: Shown | Promise<Shown>): Promise<void> {
     paint(find<HTMLCanvasElement>("canvas", stage), shown.bitmap, shown.bitmap.width, shown.bitmap.height);
     stage.hidden = false;
   } catch (error) {
-    garments.error = messageOf(error);
+    if (choice === state.choices.garment) garments.error = messageOf(error);
   }
   allowRun();
 }
@@ -159,9 +174,21 @@ async function firstMask(person: Shown): Promise<void> {
 
 async function useMask(from: MaskSource, note: string): Promise<void> {
   const { model, category } = settings;
+  const person = state.person!;
   const mask = await client.ask("makeMask", { from, model, category });
+  openMask(person, mask, note);
+}
+
+/** Takes a person's mask, unless somebody else was chosen meanwhile. @throws Error for one of another shape */
+function openMask(person: Shown, mask: GrayImage, note: string): void {
+  if (state.person !== person) return;
+  const [own, wanted] = [mask.width / mask.height, person.width / person.height];
+  if (Math.abs(own / wanted - 1) > 0.02)
+    throw new Error(
+      `The mask is ${mask.width} × ${mask.height}, the person ${person.width} × ${person.height} pixels.`,
+    );
   [state.maskNote, state.isGuess] = [note, false];
-  editor.open(state.person!.bitmap, mask);
+  editor.open(person.bitmap, mask);
 }
 
 function showMask(mask: Mask): void {
@@ -170,6 +197,7 @@ function showMask(mask: Mask): void {
 
 async function onSetting(changed: string): Promise<void> {
   if (changed !== "category" && changed !== "model") return;
+  showCheckpoint();
   if (state.person && state.isGuess && !editor.mask?.canUndo) await usePerson(state.person); // nothing painted is lost
   await offerExamples().catch((error: unknown) => (people.error = messageOf(error)));
 }
@@ -193,7 +221,8 @@ async function run(): Promise<void> {
   const { mask } = editor;
   if (!person || !garment || !mask || state.running) return;
   const [error, controller] = [find("#run-error"), new AbortController()];
-  error.textContent = "";
+  error.textContent = find("#result-note").textContent = "";
+  find("#warnings").replaceChildren();
   try {
     const chosen = settings.read();
     state.running = controller;
@@ -221,7 +250,12 @@ async function run(): Promise<void> {
 }
 
 function showRunning(isRunning: boolean): void {
-  find("#cancel").hidden = !isRunning;
+  const cancel = find("#cancel");
+  const [leaving, next] = isRunning ? [runButton, cancel] : [cancel, runButton];
+  const moves = document.activeElement === leaving; // who works by keys is not thrown out to the page
+  cancel.hidden = runButton.disabled = false;
+  if (moves) next.focus();
+  cancel.hidden = !isRunning;
   find("#result").setAttribute("aria-busy", String(isRunning));
   find("#result-actions").hidden = find("#compare").hidden = isRunning || !state.result;
   find("#result-hint").hidden = isRunning || state.result !== undefined;
@@ -268,10 +302,8 @@ async function takeMaskFiles(files: FileList | null): Promise<void> {
 }
 
 async function takeMask(file: File | undefined): Promise<void> {
-  if (!file || !state.person) return;
-  const mask = await client.ask("mask", file);
-  [state.maskNote, state.isGuess] = [`that of ${file.name}`, false];
-  editor.open(state.person.bitmap, mask);
+  const { person } = state;
+  if (file && person) openMask(person, await client.ask("mask", file), `that of ${file.name}`);
 }
 
 function onFiles(selector: string, take: (files: FileList | null) => Promise<void>): void {

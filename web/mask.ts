@@ -21,6 +21,8 @@ const HISTORY = 50;
 export class Mask implements GrayImage {
   readonly width: number;
   readonly height: number;
+  /** Grows with every change. */
+  version = 0;
   #data: Uint8Array;
   #past: Uint8Array[] = [];
   #future: Uint8Array[] = [];
@@ -51,6 +53,7 @@ export class Mask implements GrayImage {
 
   /** Everything until the next `begin` is taken back at once. */
   begin(): void {
+    this.version++;
     this.#past.push(this.#data.slice());
     if (this.#past.length > HISTORY) this.#past.shift();
     this.#future = [];
@@ -64,6 +67,7 @@ export class Mask implements GrayImage {
       right: Math.min(this.width, Math.ceil(Math.max(from.x, to.x) + radius) + 1),
       bottom: Math.min(this.height, Math.ceil(Math.max(from.y, to.y) + radius) + 1),
     };
+    this.version++;
     const [dx, dy] = [to.x - from.x, to.y - from.y];
     const length = dx * dx + dy * dy;
     for (let y = rect.top; y < rect.bottom; y++)
@@ -85,6 +89,7 @@ export class Mask implements GrayImage {
   undo(): void {
     const last = this.#past.pop();
     if (!last) return;
+    this.version++;
     this.#future.push(this.#data);
     this.#data = last;
   }
@@ -92,6 +97,7 @@ export class Mask implements GrayImage {
   redo(): void {
     const next = this.#future.pop();
     if (!next) return;
+    this.version++;
     this.#past.push(this.#data);
     this.#data = next;
   }

@@ -29,6 +29,7 @@ export class MaskEditor {
   /** Where the brush is, in the mask's pixels. */
   #at: Point = { x: 0, y: 0 };
   #isPainting = false;
+  #growing: Promise<void> = Promise.resolve();
 
   constructor(options: MaskEditorOptions) {
     this.#options = options;
@@ -148,16 +149,28 @@ export class MaskEditor {
     const mask = this.#mask;
     if (!mask) return;
     if (tool === "add" || tool === "erase") return this.#choose(tool);
+    if (this.#isPainting) return; // a stroke is taken back when it is whole
     if (tool === "undo") mask.undo();
     else if (tool === "redo") mask.redo();
     else if (tool === "reset") mask.replace(this.#initial);
     else {
-      const pixels = Math.max(1, Math.round(mask.height / 100)) * (tool === "grow" ? 1 : -1);
-      const grown = await this.#options.grow(mask.image(), pixels);
-      if (this.#mask !== mask) return; // another picture came in between
-      mask.replace(grown.data);
+      this.#growing = this.#growing.then(() => this.#grow(mask, tool === "grow" ? 1 : -1)).catch(() => undefined);
+      return this.#growing;
     }
     this.#changed();
+  }
+
+  /** One after the other, and again where something was painted meanwhile. */
+  async #grow(mask: Mask, sign: 1 | -1): Promise<void> {
+    const pixels = sign * Math.max(1, Math.round(mask.height / 100));
+    for (;;) {
+      const { version } = mask;
+      const grown = await this.#options.grow(mask.image(), pixels);
+      if (this.#mask !== mask) return; // another picture came in between
+      if (mask.version !== version || this.#isPainting) continue;
+      mask.replace(grown.data);
+      return this.#changed();
+    }
   }
 
   #choose(tool: "add" | "erase"): void {
@@ -166,12 +179,19 @@ export class MaskEditor {
       button.setAttribute("aria-pressed", String(button.dataset["tool"] === tool));
   }
 
+  /** A button that has the focus hands it on before it is disabled, to where the keys work as well. */
+  #allow(tool: string, isAllowed: boolean): void {
+    const button = find<HTMLButtonElement>(`[data-tool="${tool}"]`, this.#tools);
+    if (!isAllowed && document.activeElement === button) this.#canvas.focus();
+    button.disabled = !isAllowed;
+  }
+
   /** Draws the mask, all of it or a part, and tells. */
   #changed(part?: Rect): void {
     const mask = this.#mask!;
     this.#draw(part ?? { left: 0, top: 0, right: mask.width, bottom: mask.height });
-    find<HTMLButtonElement>('[data-tool="undo"]', this.#tools).disabled = !mask.canUndo;
-    find<HTMLButtonElement>('[data-tool="redo"]', this.#tools).disabled = !mask.canRedo;
+    this.#allow("undo", mask.canUndo);
+    this.#allow("redo", mask.canRedo);
     this.#options.onChange(mask);
   }
 

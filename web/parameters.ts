@@ -9,7 +9,9 @@ export function parametersOf(
   sample: number,
 ): Record<string, string> {
   const { model, category, steps, scheduler, guidanceScale: scale, samples, width, height } = settings;
-  const made = { model, category, steps, scheduler, scale, seed, sample, samples, width, height, dtype };
+  const { trimGarment, pasteBack } = settings;
+  const numbers = { model, category, steps, scheduler, scale, seed, sample, samples, width, height, dtype };
+  const made = { ...numbers, trimGarment, pasteBack };
   const [person, garment] = [pictures.person.name, pictures.garment.name];
   const readable = Object.entries({ person, garment, ...made }).map(([name, value]) => `${name}: ${value}`);
   return {

@@ -28,6 +28,7 @@ export class PictureInput {
       area.classList.remove("over");
       const file = event.dataTransfer?.files[0];
       if (file) onFile(file);
+      else this.error = "What was dropped is no file: save the picture and drop that.";
     });
   }
 

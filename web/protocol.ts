@@ -19,7 +19,7 @@ export interface Shown {
 export interface Checkpoint {
   /** Its manifest's name for it, or its folder's. */
   readonly checkpoint: string;
-  readonly trained: boolean;
+  readonly trained: readonly Model[];
   readonly models: readonly Model[];
   /** With what it paints best, where its manifest says so. */
   readonly sampling: Sampling | undefined;

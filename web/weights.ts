@@ -10,7 +10,7 @@ export interface Source extends Checkpoint {
 /** What of a checkpoint's manifest.json the page reads. */
 interface Manifest {
   readonly name: string;
-  readonly trained: boolean;
+  readonly trained: readonly Model[];
   readonly sampling?: Sampling;
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
 }
@@ -41,7 +41,7 @@ export function chosenSource({ name, files }: ChosenFolder): Source {
   const models = modelsAmong([...files.keys()]);
   if (models.length === 0)
     throw new Error(`${name}: no ootd/ootd_hd or ootd/ootd_dc in it: choose the folder in which ootd lies`);
-  return { checkpoint: name, trained: true, models, sampling: undefined, open: async () => filesFolder(name, files) };
+  return { checkpoint: name, trained: models, models, sampling: undefined, open: async () => filesFolder(name, files) };
 }
 
 /** The files of one model, whole, from the page's own origin; kept for the next visit where the browser keeps things. */

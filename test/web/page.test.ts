@@ -163,6 +163,42 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     await expect.poll(() => note.innerText()).not.toContain(`${Math.round((100 * before) / used.length)} %`);
     await use("undo");
     await expect.poll(() => note.innerText()).toContain(`${Math.round((100 * before) / used.length)} %`);
+    const white = () =>
+      canvas.evaluate((element) => {
+        const { width, height } = element as HTMLCanvasElement;
+        const { data } = (element as HTMLCanvasElement).getContext("2d")!.getImageData(0, 0, width, height);
+        return data.filter((value, i) => i % 4 === 3 && value > 0).length;
+      });
+    const sizes = [await white()];
+    for (let i = 0; i < 2; i++) {
+      await use("grow");
+      await expect.poll(white).toBeGreaterThan(sizes.at(-1)!);
+      sizes.push(await white());
+    }
+    for (let i = 0; i < 2; i++) await use("undo");
+    await page.evaluate(() => {
+      for (let i = 0; i < 2; i++) document.querySelector<HTMLButtonElement>('[data-tool="grow"]')!.click();
+    });
+    await expect.poll(white).toBe(sizes[2]); // quick clicks count as slow ones do
+  });
+
+  test("of two pictures the one that was chosen last is taken, however long the other takes to read", async () => {
+    const paint = (width: number, height: number) => ({ width, height, data: new Uint8Array(width * height * 3) });
+    const files = [
+      { name: "slow.png", mimeType: "image/png", buffer: Buffer.from(await encodePng(paint(3000, 2250))) },
+      { name: "quick.png", mimeType: "image/png", buffer: Buffer.from(await encodePng(paint(48, 64))) },
+    ];
+    for (const file of files) await page.locator("#person [data-file]").setInputFiles(file);
+    const wide = () => page.locator("[data-mask-canvas]").evaluate((canvas) => (canvas as HTMLCanvasElement).width);
+    await expect.poll(wide).toBe(48);
+    await page.waitForTimeout(1500);
+    expect(await wide()).toBe(48);
+    const mask = { width: 64, height: 48, data: new Uint8Array(64 * 48) };
+    const buffer = Buffer.from(await encodePng(mask));
+    await page.locator("#mask-file").setInputFiles({ name: "wide.png", mimeType: "image/png", buffer });
+    await page.locator("#person [data-error]", { hasText: "The mask is 64 × 48, the person 48 × 64 pixels" }).waitFor();
+    await page.locator("#person [data-thumbs] button").first().click();
+    await page.locator("#mask-note", { hasText: "drawing" }).waitFor();
   });
 
   test("a label map and key points make the mask that the library makes of them", async () => {
@@ -194,6 +230,13 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     expect(await runEnded(page)).toBe("Stopped.");
     const last = await page.locator("#phase").evaluate(({ textContent }) => textContent!);
     expect(stepOf(last) - stepOf(step)).toBeLessThanOrEqual(1);
+    await set(page, { steps: "90" });
+    await page.locator("#run").focus();
+    await page.keyboard.press("Enter"); // and by keys, which stay where they are needed
+    expect(await page.locator("#cancel").evaluate((element) => element === document.activeElement)).toBe(true);
+    await page.keyboard.press("Enter");
+    expect(await runEnded(page)).toBe("Stopped.");
+    expect(await page.locator("#run").evaluate((element) => element === document.activeElement)).toBe(true);
     await set(page, { steps: "1" });
     await page.locator("#run").click();
     expect(await runEnded(page)).toBe("");
