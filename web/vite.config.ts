@@ -1,9 +1,13 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const here = fileURLToPath(new URL(".", import.meta.url));
+const isCopy = !existsSync(join(here, "../src/index.ts")); // in a project of its own, with the package installed
+/** What holds the checkpoint that ships: the repository, or the package. */
+const root = isCopy ? join(dirname(createRequire(import.meta.url).resolve("toile")), "../") : join(here, "../");
 /** Of the checkpoint that ships. */
 const WEIGHTS = "weights/";
 
@@ -14,7 +18,7 @@ const wgsl: Plugin = {
     id.split("?")[0]!.endsWith(".wgsl") ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined,
 };
 
-/** Every file of the checkpoint by its path in the repository. */
+/** Every file of the checkpoint by its path. */
 const weights = (): string[] =>
   readdirSync(join(root, WEIGHTS), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -39,8 +43,8 @@ const checkpoint: Plugin = {
 export default defineConfig({
   base: "./", // the built page works in any folder of a server
   plugins: [wgsl, checkpoint],
-  resolve: { alias: { toile: join(root, "src/index.ts") } }, // a copy elsewhere leaves this out and installs the package
+  resolve: { alias: isCopy ? {} : { toile: join(root, "src/index.ts") } },
   worker: { format: "es", plugins: () => [wgsl] },
-  build: { target: "es2023", outDir: join(root, "out/web"), emptyOutDir: true },
-  server: { fs: { allow: [root] } },
+  build: { target: "es2023", outDir: isCopy ? join(here, "dist") : join(root, "out/web"), emptyOutDir: true },
+  server: { fs: { allow: [root, here] } },
 });

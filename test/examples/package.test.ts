@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { scratch } from "../cli/run.ts";
+import { root, scratch } from "../cli/run.ts";
 import * as check from "../../scripts/check-package.mjs";
 
 // The package as npm would install it, with this checkout's dependencies; `npm run check:package` does it from the
@@ -39,6 +40,16 @@ describe("the packed package", () => {
     expect(ofNode).toEqual([]);
     expect(gzipped).toBeGreaterThan(100_000); // all of it, nothing shaken off
     expect(gzipped).toBeLessThan(check.CORE_LIMIT);
+  });
+
+  test("is all that a copy of the page needs beside Vite, elsewhere", () => {
+    const page = join(folder, "page");
+    cpSync(join(root, "web"), page, { recursive: true });
+    symlinkSync(join(root, "node_modules/vite"), join(folder, "node_modules/vite"));
+    const vite = spawnSync(process.execPath, [join(root, "node_modules/vite/bin/vite.js"), "build"], { cwd: page });
+    expect([vite.status, vite.status === 0 ? "" : vite.stderr.toString()]).toEqual([0, ""]);
+    const built = readdirSync(join(page, "dist"), { recursive: true }).map(String);
+    expect(built).toEqual(expect.arrayContaining(["index.html", "weights/manifest.json"]));
   });
 });
 
