@@ -70,10 +70,8 @@ export async function readLora(
   for (const { target, up, down, alpha } of found.values()) {
     const rank = down!.shape[0]!;
     const scale = alpha ? (await numbers(source, alpha))[0]! / rank : (alphas(target.network) ?? rank) / rank;
-    updates.push({
-      ...target,
-      ...{ scale, rank, up: await numbers(source, up!), down: await numbers(source, down!) },
-    });
+    const [upValues, downValues] = [await numbers(source, up!), await numbers(source, down!)];
+    updates.push({ ...target, scale, rank, up: upValues, down: downValues });
   }
   return { updates, ignored: unknown };
 }
@@ -86,7 +84,8 @@ function faults(name: string, { target, up, down, alpha }: Found, targets: LoraT
   const size = (sizes: readonly number[]) => sizes.reduce((product, n) => product * n, 1);
   const wrong: string[] = [];
   // a linear layer's update may come as a 1x1 convolution, and the other way round
-  if (size(read) !== size(inputs) || up.shape[0] !== out || size(up.shape.slice(1)) !== rank)
+  if (!rank) wrong.push(`${name} has a down tensor of ${show(down.shape)}: no rank`);
+  else if (size(read) !== size(inputs) || up.shape[0] !== out || size(up.shape.slice(1)) !== rank)
     wrong.push(`${name} is ${show(shape)}: up ${show(up.shape)} and down ${show(down.shape)} do not make it`);
   if (alpha && size(alpha.shape) !== 1) wrong.push(`${name} has an alpha of ${show(alpha.shape)}`);
   for (const tensor of [up, down, ...(alpha ? [alpha] : [])])
@@ -96,8 +95,11 @@ function faults(name: string, { target, up, down, alpha }: Found, targets: LoraT
 
 async function numbers(source: TensorSource, { name, dtype }: TensorInfo): Promise<Float32Array> {
   const { buffer } = await source.read(name);
-  if (dtype === "F32") return new Float32Array(buffer);
-  return dtype === "F16" ? decodeF16(new Uint16Array(buffer)) : decodeBF16(new Uint16Array(buffer));
+  const half = dtype === "F16" ? decodeF16 : decodeBF16;
+  const values = dtype === "F32" ? new Float32Array(buffer) : half(new Uint16Array(buffer));
+  const bad = values.find((value) => !Number.isFinite(value));
+  if (bad !== undefined) throw new WeightsError(source.name, `${quote(name)} holds ${bad}`);
+  return values;
 }
 
 /** Newer diffusers keep PEFT's alpha in the file's metadata, one for each network. */

@@ -99,7 +99,7 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   const cells = cellsOf(names, scale, steps);
   const run = { version: packageInfo().version, adapter: device.facts.name, dtype: pipeline.dtype, model, scheduler: options.scheduler, seed: options.seed, ema: options.ema, weights: await stampOf(options.unets ?? folder) }; // prettier-ignore
   const counts = { made: 0, resumed: 0 };
-  const notes = new Set<string>();
+  const notes = new Map<string, string>(); // of each fusion
   const rows: AblationRow[] = [];
   const pairs = Math.min(options.pairs ?? options.drawn ?? USUAL_PAIRS, dataset.length);
   for (let i = 0; i < pairs; i++) {
@@ -114,14 +114,11 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
         const known = entryOf(journal.get(key));
         const isKnown = known && existsSync(join(out, known.file)); // a picture that was deleted is made again
         counts[isKnown ? "resumed" : "made"]++;
-        if (isKnown) {
-          pictures.push(known);
-          continue;
-        }
-        const file = join("pictures", pictureName(i, cell));
-        const asked = { notes, cell, strategy, file: join(out, file) };
-        const made = await dress(pipeline, options, sample, asked, interrupt.signal);
-        await journal.put(key, JSON.stringify({ ...made, file } satisfies Entry));
+        const file = join("pictures", pictureName(i, cell, key));
+        const asked = { cell, strategy, file: join(out, file) };
+        const made = isKnown ? known : { ...(await dress(pipeline, options, sample, asked, interrupt.signal)), file };
+        if (!isKnown) await journal.put(key, JSON.stringify(made satisfies Entry));
+        if (made.note !== undefined) notes.set(cell.fusion, made.note);
         pictures.push(made);
       }
     rows.push({ ...(await shownOf(sample)), pictures });
@@ -131,27 +128,29 @@ async function compare(options: AblateOptions, interrupt: Interrupt, progress: P
   await dataset.close?.();
   await pipeline.dispose();
   progress.clear();
-  for (const note of notes) say(`toile: note: ${note}`);
-  await write(options, cells, rows, { ...run, pairs: `${pairs} of ${options.datasetDir ?? "drawn people"}` }, counts);
+  for (const note of notes.values()) say(`toile: note: ${note}`);
+  const facts = { ...run, pairs: `${pairs} of ${options.datasetDir ?? "drawn people"}`, ...Object.fromEntries(notes) };
+  await write(options, cells, rows, facts, counts);
   return EXIT.ok;
 }
 
-/** A line of the journal: what was made, and below which name. */
-type Entry = AblationPicture & { readonly file: string };
+/** A line of the journal: what was made, below which name, and what is to be known about its fusion. */
+type Entry = AblationPicture & { readonly file: string; readonly note?: string };
 
 const entryOf = (line: string | undefined): Entry | undefined =>
   line === undefined ? line : (JSON.parse(line) as Entry);
 
-const pictureName = (pair: number, { fusion, scale, steps }: AblationCell): string =>
-  `${pair}-${fusion}-${scale}-${steps}.png`.replaceAll(/[:/\\]/g, "_");
+/** Of a pair in a cell; what else it depends on is in the key, so that no run writes over another's. */
+const pictureName = (pair: number, { fusion, scale, steps }: AblationCell, key: string): string => {
+  const others = sha256(new TextEncoder().encode(key)).slice(0, 8);
+  return `${pair}-${fusion}-${scale}-${steps}-${others}.png`.replaceAll(/[:/\\]/g, "_");
+};
 
 interface Asked {
   readonly cell: AblationCell;
   readonly strategy: FusionStrategy;
   /** Where the picture goes. */
   readonly file: string;
-  /** Takes what is to be known about the strategy: that its weights were not trained. */
-  readonly notes: Set<string>;
 }
 
 /** Makes one picture, keeps it whole, and measures it. */
@@ -159,18 +158,19 @@ async function dress(
   pipeline: TryOnPipeline,
   { width, height, seed, scheduler }: AblateOptions,
   sample: TryOnSample,
-  { cell, strategy, file, notes }: Asked,
+  { cell, strategy, file }: Asked,
   signal: AbortSignal,
-): Promise<AblationPicture> {
+): Promise<Omit<Entry, "file">> {
   const { person, garment, mask, category } = sample;
   const given = { person, garment, mask, category, width, height, seed, scheduler, fit: "stretch" } as const;
   const asked = { fusion: strategy, guidanceScale: cell.scale, steps: cell.steps, signal };
   const { images, warnings } = await pipeline({ ...given, ...asked });
   const image = images[0]!;
-  for (const warning of warnings) if (warning.startsWith("the fusion ")) notes.add(warning);
+  const note = warnings.find((warning) => warning.startsWith("the fusion ")); // that its weights were not trained
   await makeFolder(dirname(file));
   await writeFileAtomic(file, await encodePng(image));
-  return { picture: await thumbnail(image), scores: ablationScores(image, truthOf(sample), mask) };
+  const scores = ablationScores(image, truthOf(sample), mask);
+  return { picture: await thumbnail(image), scores, ...(note !== undefined && { note }) };
 }
 
 const truthOf = ({ truth, person }: TryOnSample): RgbImage => truth ?? person;

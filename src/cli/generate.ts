@@ -123,17 +123,22 @@ function run(
 }
 
 async function write(files: readonly string[], options: GenerateOptions, result: GenerationResult): Promise<void> {
-  const { prompt, negativePrompt, scheduler, strength } = options;
+  const { prompt, negativePrompt, scheduler, strength, checkpoints, image, mask, samples } = options;
+  const lora = options.lora.map(({ path, weight }) => `${path}:${weight}`).join(" ") || undefined;
   const { seed, width, height, steps, guidanceScale: scale, dtype } = result;
-  const settings = { prompt, negativePrompt, steps, scheduler, scale, strength, seed, width, height, dtype };
-  const given = Object.entries(settings).filter(([, value]) => value !== undefined && value !== "");
+  const read = { checkpoints, lora, image, mask, strength: image === undefined ? undefined : strength };
+  const made = { steps, scheduler, scale, seed, samples, width, height, dtype };
   const { version } = packageInfo();
-  const text = {
-    parameters: given.map(([name, value]) => `${name}: ${value}`).join(", "),
-    toile: JSON.stringify({ version, ...settings }),
-    Software: `toile ${version}`,
-  };
   const encoded: [string, Uint8Array][] = [];
-  for (const [i, picture] of result.images.entries()) encoded.push([files[i]!, await encodePng(picture, { text })]);
+  for (const [sample, picture] of result.images.entries()) {
+    const settings = { prompt, negativePrompt, ...read, ...made, sample };
+    const given = Object.entries(settings).filter(([, value]) => value !== undefined && value !== "");
+    const text = {
+      parameters: given.map(([name, value]) => `${name}: ${value}`).join(", "),
+      toile: JSON.stringify({ version, ...settings }),
+      Software: `toile ${version}`,
+    };
+    encoded.push([files[sample]!, await encodePng(picture, { text })]);
+  }
   await writeAll(encoded);
 }

@@ -6,6 +6,7 @@ import type { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { initialize } from "../nn/init.ts";
 import type { Module } from "../nn/module.ts";
 import { json } from "./load.ts";
+import { InputError } from "../util/errors.ts";
 import type { Residency } from "./residency.ts";
 
 /** Where a training left a strategy's own weights: beside the UNets that they were trained with. */
@@ -73,6 +74,8 @@ export class StoredFusions implements FusionModules {
     const known = this.#known.get(strategy) ?? { module: strategy.module?.(unet), note: undefined };
     const { module } = known;
     if (!module) return known;
+    if (typeof module.parameters !== "function" || typeof module.dispose !== "function")
+      throw new InputError("fusion", `module() of "${strategy.name}" gives no Module: make a class that extends it`);
     if (!this.#known.has(strategy))
       await residency.add(module, async () => void (known.note = await this.#fill(strategy, module)));
     this.#known.set(strategy, known);

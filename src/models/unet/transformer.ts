@@ -6,7 +6,7 @@ import { Module } from "../../nn/module.ts";
 import { GroupNorm, LayerNorm } from "../../nn/norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Conditioning } from "./conditioning.ts";
-import { ShapeError } from "../../util/errors.ts";
+import { DTypeError, ShapeError } from "../../util/errors.ts";
 import { sameShape, show } from "../../util/shape.ts";
 import type { Fusion, TokenGrid } from "./fusion.ts";
 
@@ -72,7 +72,7 @@ export class BasicTransformerBlock extends Module {
 
   /**
    * `tokens` [n, t, c], which lie on `grid` → the same shape.
-   * @throws ShapeError when the fusion gives another shape
+   * @throws ShapeError, DTypeError when the fusion gives another shape or type
    */
   forward(tokens: Tensor, { text, fusion }: Conditioning, grid: TokenGrid): Tensor {
     return chain(tokens, [
@@ -85,7 +85,10 @@ export class BasicTransformerBlock extends Module {
 
 function fusedTokens(fusion: Fusion, block: BasicTransformerBlock, tokens: Tensor, grid: TokenGrid): Tensor {
   const fused = fusion.selfAttention(block, tokens, grid) as Tensor | undefined; // anybody may write a fusion
-  if (fused && sameShape(fused.shape, tokens.shape)) return fused;
+  if (fused && sameShape(fused.shape, tokens.shape)) {
+    if (fused.dtype === tokens.dtype) return fused;
+    throw new DTypeError("fusion", `selfAttention gave ${fused.dtype} for tokens in ${tokens.dtype}`);
+  }
   const gave = fused ? show(fused.shape) : "nothing";
   throw new ShapeError("fusion", `selfAttention gave ${gave} for tokens ${show(tokens.shape)}`);
 }
