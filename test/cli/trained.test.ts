@@ -118,7 +118,7 @@ describe("make-default-model", () => {
     const out = join(folder, "default");
     assemble("--out", out, "--hd", checkpoint, "--ema", "--command", "toile train");
     const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
-    expect(manifest).toMatchObject({ trained: true, training: ["toile train"] });
+    expect(manifest).toMatchObject({ trained: ["hd"], training: ["toile train"] });
     const sizes = manifest.files.map(({ bytes }: { bytes: number }) => bytes);
     expect(sizes.reduce((a: number, b: number) => a + b)).toBe(manifest.bytes);
     const [from, to] = [join(checkpoint, "unet_vton_ema"), join(out, PUBLISHED, "unet_vton")];
