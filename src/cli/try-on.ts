@@ -107,14 +107,15 @@ async function compute(
   const trained = await trainedUnets(options, directory(folder), inputs.fusion.name);
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
-  const { model, dtype, offload } = options;
+  const { model, dtype, offload, width, height, samples } = options;
   const memory = options.memory === undefined ? {} : { memory: options.memory * 1e9 };
   const pipeline = await TryOnPipeline.fromPretrained(directory(folder), {
     ...{ ...trained, device, model, dtype, offload, ...memory, signal, onProgress },
+    largest: { width, height, samples },
   });
   const load = performance.now() - began;
   const trace = options.trace === undefined ? undefined : new Trace();
-  const { category, width, height, steps, scale: guidanceScale, samples, scheduler, repaint } = options;
+  const { category, steps, scale: guidanceScale, scheduler, repaint } = options;
   const { maskCombine, maskMode, maskGrow, fit, pasteBack, trimGarment } = options;
   const seed = options.seed === -1 ? Math.floor(Math.random() * 2 ** 31) : options.seed;
   const result = await pipeline({

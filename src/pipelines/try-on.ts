@@ -18,9 +18,11 @@ export interface TryOnLoadOptions {
   readonly dtype?: "auto" | "f32" | "f16";
   /**
    * Whether networks are loaded when a run needs them and freed when it is done with them, at the price of loading them
-   * at every run. Default auto: where a run of 768 x 1024 does not fit into `memory` otherwise.
+   * at every run. Default auto: where a run of `largest` does not fit into `memory` otherwise.
    */
   readonly offload?: "auto" | "never" | "always";
+  /** The largest run to come, in pixels and pictures. Default 768 x 1024, one picture. */
+  readonly largest?: { readonly width: number; readonly height: number; readonly samples?: number };
   /** Bytes of memory that the GPU has for this. WebGPU does not tell; default 8e9. */
   readonly memory?: number;
   /** UNets to use instead of the folder's: a `checkpoint-N` of `toile train`, with `unet_garm` and `unet_vton` in it. */
@@ -66,9 +68,10 @@ export const TryOnPipeline = {
     const progress = (done: number, total: number) => onProgress?.("load", done, total);
     const { memory, offload = "auto" } = options;
     const budget = new Budget(device.facts, memory);
-    const usual = { width: 768, height: 1024, samples: 1, guided: true, guidanceBatch: 1, dtype } as const;
+    const { largest = { width: 768, height: 1024 } } = options;
+    const question = { samples: 1, ...largest, guided: true, guidanceBatch: 1, dtype } as const;
     const offloads = (networks: TryOnNetworks) =>
-      offload === "always" || (offload === "auto" && budget.offloads(networks, usual));
+      offload === "always" || (offload === "auto" && budget.offloads(networks, question));
     const unets = options.unets === undefined ? undefined : folderOf("try-on", device, options.unets);
     const loading = { model, dtype, offloads, unets, ema, signal, onProgress: progress };
     const components = await loadComponents(device, folder, loading);

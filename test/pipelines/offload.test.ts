@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { Budget } from "../../src/pipelines/budget.ts";
 import { planTryOn, PUBLISHED, TYPICAL_GPU, type TryOnNetworks } from "../../src/pipelines/memory.ts";
@@ -35,6 +35,16 @@ describe("networks that are loaded when they are needed", () => {
     }
     await offloaded.dispose();
     expect(device.memory.live).toBe(0);
+  });
+
+  test("what is planned for is the largest run to come", async () => {
+    const offloads = vi.spyOn(Budget.prototype, "offloads").mockReturnValue(true);
+    const largest = { width: 1536, height: 2048, samples: 2 };
+    const pipeline = await TryOnPipeline.fromPretrained(checkpoints, { device, largest });
+    expect(offloads.mock.calls[0]![1]).toMatchObject(largest);
+    expect(device.memory.bytes).toBe(0);
+    await pipeline.dispose();
+    offloads.mockRestore();
   });
 
   test("an unknown choice is refused", async () => {
