@@ -125,7 +125,12 @@ function print(row, asked = {}) {
 const device = await requestDevice();
 const peers = await openPeers();
 const name = options.ours ? "operators-ours" : "operators";
-const rows = new Map(readResult(name)?.rows.map((row) => [row.name, row]));
+const facts = runFacts(device);
+const before = readResult(name);
+for (const fact of ["adapter", "driver", "cpu", "versions"])
+  if (before && JSON.stringify(before[fact]) !== JSON.stringify(facts[fact]))
+    throw new Error(`bench/results/${name}.json is of another ${fact}: move it elsewhere first`);
+const rows = new Map(before?.rows.map((row) => [row.name, row]));
 for (const test of CASES) {
   if (groups.length > 0 && !groups.some((part) => test.group === part || test.name.includes(part))) continue;
   const row = await measure(test);
@@ -140,7 +145,7 @@ for (const test of CASES) {
       "milliseconds per operator of a chain in which each is fed by the one before, with one upload and one download; " +
       "candidates take turns in every round; error is the largest difference from toile f32 over the largest magnitude; " +
       "no node of ORT's WebGPU sessions runs on the CPU, GroupNormalization apart",
-    ...runFacts(device),
+    ...facts,
     warmUps: 2,
     rows: CASES.flatMap((entry) => rows.get(entry.name) ?? []),
   });
