@@ -39,10 +39,18 @@ export async function variantSettings(
   return found;
 }
 
-/** The same device with matrix units: they are emulated, so that the kernels written for them run anywhere. */
-export function withMatrices({ gpu, facts }: Device, options: DeviceOptions): Device {
+/**
+ * The same device with matrix units: they are emulated, so that the kernels written for them run anywhere.
+ * @param halves - rows, columns and depth of those for f16
+ */
+export function withMatrices(
+  { gpu, facts }: Device,
+  options: DeviceOptions,
+  halves: readonly [number, number, number] = [8, 8, 16],
+): Device {
+  const [M, N, K] = halves;
   const f32 = { resultComponentType: "f32", componentType: "f32", M: 8, N: 8, K: 8 };
-  const f16 = { resultComponentType: "f32", componentType: "f16", M: 8, N: 8, K: 16 };
+  const f16 = { resultComponentType: "f32", componentType: "f16", M, N, K };
   return new Device(gpu, { ...facts, subgroupMatrix: [f32, f16], matrixSyntax: "emulated" }, options);
 }
 
