@@ -78,6 +78,14 @@ function ratios(rows, clock) {
   return { f32: ratio("toile f32", /^onnxruntime webgpu f32/), f16: ratio("toile f16", /^onnxruntime webgpu/) };
 }
 
+/** Our f32 rates over those of single candidates of which something is asked. */
+function beside(rows, asked = {}) {
+  return Object.entries(asked).flatMap(([name, ratio]) => {
+    const reached = rows[name] && Number((rows[name].median / rows["toile f32"].median).toFixed(2));
+    return reached ? [{ name, reached, asked: ratio }] : [];
+  });
+}
+
 async function measure(test) {
   const inputs = test.inputs();
   const candidates = await candidatesOf(test, inputX(test), inputs);
@@ -120,6 +128,7 @@ function print(row, asked = {}) {
         `  ${dtype}: ${ratio} times ORT WebGPU (processor time ${row.processorRatios[dtype]})` +
           (asked[dtype] ? `, asked ${asked[dtype]}` : ""),
       );
+  for (const { name, reached, asked } of row.beside) console.log(`  f32: ${reached} times ${name}, asked ${asked}`);
 }
 
 const device = await requestDevice();
@@ -137,6 +146,7 @@ for (const test of CASES) {
   row.ratios = peers ? ratios(row.candidates, "median") : {};
   row.processorRatios = peers ? ratios(row.candidates, "processor") : {};
   row.asked = test.asked;
+  row.beside = beside(row.candidates, test.askedOf);
   print(row, test.asked);
   rows.set(test.name, row);
   writeResult(name, {

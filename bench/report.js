@@ -45,6 +45,9 @@ function operators() {
       .filter(([name, { error }]) => error > (name.includes("f16") ? 5e-2 : 1e-3))
       .map(([name, { error }]) => `- ${row.name}, ${name}: ${error.toExponential(1)} of the largest magnitude`),
   );
+  const single = result.rows.flatMap((row) =>
+    (row.beside ?? []).map(({ name, reached, asked }) => `${row.name}: ${times(reached, asked)} times ${name}.`),
+  );
   const chart = {
     title: "Operators, milliseconds",
     unit: "median, less is better",
@@ -63,6 +66,7 @@ function operators() {
     "Milliseconds of one operator: median (lower–upper quartile). The last columns are how many times faster toile is than the " +
       "fastest form of ONNX Runtime's WebGPU provider (f32 against f32; f16 against either type), by medians / by processor time, beside what is asked.",
     table(["operator", ...Object.keys(columns), "f32 ratio", "f16 ratio", "commit"], rows),
+    ...single,
     ...(inexact.length > 0
       ? ["Results that are off, against toile in float32 (whose own errors are tested):", inexact.join("\n")]
       : []),

@@ -133,7 +133,7 @@ export const CASES = [
   attention(768, 1536, 80, 2),
   attention(768, 1536, 160, 1),
   attention(3072, 6144, 40, 1),
-  { ...groupNorm(2, 320, [64, 48], 24), asked: { f32: 8 } },
+  { ...groupNorm(2, 320, [64, 48], 24), askedOf: { "onnxruntime webgpu f32, GroupNormalization": 8 } },
   groupNorm(2, 1280, [16, 12], 16),
   layerNorm(6144, 320, 16),
   softmax(6144, 1536, 4),
