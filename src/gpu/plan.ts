@@ -1,9 +1,4 @@
-/** Memory that is needed from one command of a list to another, both included. */
-export interface Lifetime {
-  readonly bytes: number;
-  readonly first: number;
-  readonly last: number;
-}
+import { Packer, type Lifetime, type Packed, type Way } from "./packing.ts";
 
 export interface Place {
   readonly arena: number;
@@ -49,7 +44,7 @@ const ROUNDS = 12; // of improvement, for each number of arenas
 const GOOD = 1.04; // of the bound: not worth another round
 const FAIR = 1.1; // not worth a random one
 const WORTH = 2 ** 22; // bytes below which nothing is
-const RANDOM_ROUNDS = 1000;
+const RANDOM_ROUNDS = 2000;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 
 /**
@@ -67,38 +62,27 @@ export function planMemory(items: readonly Lifetime[], options: PlanOptions): Me
   const { alignment, mostBytes } = options;
   const rounded = items.map((item) => ({ ...item, bytes: Math.ceil(item.bytes / alignment) * alignment }));
   const bound = livenessBound(rounded);
-  const apart = neighbours(items.length, options.apart);
   const order = items.map((_, i) => i);
   order.sort((a, b) => rounded[b]!.bytes - rounded[a]!.bytes || rounded[a]!.first - rounded[b]!.first);
   const isLarge = (i: number) => rounded[i]!.bytes >= bound * SMALL;
   const [large, small] = [order.filter(isLarge), order.filter((i) => !isLarge(i))];
-  const placed = (way: Way, more: readonly number[] = []) =>
-    place(rounded, [...way.order, ...more], apart, way.count, mostBytes, way.turn);
-  const fair = search(rounded, large, placed, bound);
-  const isEnough = (way: Way) => bound < WORTH || placed(way, small).bytes <= bound * FAIR;
-  return { ...placed(shuffled(rounded, large, fair, placed, isEnough), small), bound };
+  const packer = new Packer(rounded, options.apart, mostBytes);
+  const whole = ({ order, count, turn }: Way) => packer.place({ order: [...order, ...small], count, turn })!;
+  const isEnough = (way: Way) => bound < WORTH || whole(way).bytes <= bound * FAIR;
+  const { arenaOf, offsets, arenas, bytes } = whole(
+    shuffled(rounded, large, search(packer, large, bound), packer, isEnough),
+  );
+  return { places: items.map((_, i) => ({ arena: arenaOf[i]!, offset: offsets[i]! })), arenas, bytes, bound };
 }
 
-/** An order of items, the number of arenas and the turn of ties. */
-interface Way {
-  readonly order: readonly number[];
-  readonly count: number;
-  readonly turn: number;
-}
-
-function search(
-  items: readonly Lifetime[],
-  first: readonly number[],
-  placed: (way: Way) => Omit<MemoryPlan, "bound">,
-  bound: number,
-): Way {
+function search(packer: Packer, first: readonly number[], bound: number): Way {
   let [best, bytes]: [Way, number] = [{ order: first, count: 1, turn: 0 }, Infinity];
   for (let count = 1; count <= MOST_ARENAS; count++) {
     let order = first;
     for (let turn = 0; turn < ROUNDS && bytes > bound * GOOD; turn++) {
-      const plan = placed({ order, count, turn });
+      const plan = packer.place({ order, count, turn })!;
       if (plan.bytes < bytes) [best, bytes] = [{ order, count, turn }, plan.bytes];
-      const onTop = (i: number) => plan.places[i]!.offset + items[i]!.bytes === plan.arenas[plan.places[i]!.arena];
+      const onTop = (i: number) => packer.isOnTop(i, plan);
       order = [...order.filter(onTop), ...order.filter((i) => !onTop(i))];
     }
   }
@@ -110,18 +94,18 @@ function shuffled(
   items: readonly Lifetime[],
   first: readonly number[],
   from: Way,
-  placed: (way: Way) => Omit<MemoryPlan, "bound">,
+  packer: Packer,
   isEnough: (way: Way) => boolean,
 ): Way {
   const random = generator();
-  let [best, bytes] = [from, placed(from).bytes];
+  let [best, plan] = [from, packer.place(from)!];
   let done = isEnough(best);
   for (let round = 0; round < RANDOM_ROUNDS && !done; round++) {
-    const next = round % 2 === 0 ? anew(items, first, random) : varied(best, random);
-    const found = placed(next).bytes;
-    if (found > bytes) continue;
-    done = found < bytes && isEnough(next);
-    [best, bytes] = [next, found];
+    const next = round % 2 === 0 ? anew(items, first, random) : varied(best, plan, packer, random);
+    const found = packer.place(next, plan.bytes);
+    if (!found) continue;
+    done = found.bytes < plan.bytes && isEnough(next);
+    [best, plan] = [next, found];
   }
   return best;
 }
@@ -145,74 +129,15 @@ function anew(items: readonly Lifetime[], first: readonly number[], random: () =
   return { order, count: 1 + Math.floor(random() * MOST_ARENAS), turn: Math.floor(random() * ROUNDS) };
 }
 
-/** A few items earlier or later. */
-function varied({ order: before, count, turn }: Way, random: () => number): Way {
+/** A few items earlier or later: half of the time one of those that make an arena as large as it is. */
+function varied({ order: before, count, turn }: Way, plan: Packed, packer: Packer, random: () => number): Way {
   const order = [...before];
+  const top = before.filter((i) => packer.isOnTop(i, plan));
+  const any = (among: readonly number[]) => among[Math.floor(random() * among.length)]!;
   for (let moves = 1 + Math.floor(random() * 4); moves > 0; moves--) {
-    const [item] = order.splice(Math.floor(random() * order.length), 1);
-    order.splice(Math.floor(random() ** 2 * order.length), 0, item!);
+    const item = any(random() < 0.5 ? top : order);
+    order.splice(order.indexOf(item), 1);
+    order.splice(Math.floor(random() ** 2 * order.length), 0, item);
   }
   return { order, count, turn: random() < 0.3 ? Math.floor(random() * ROUNDS) : turn };
-}
-
-function neighbours(count: number, pairs: PlanOptions["apart"]): ReadonlySet<number>[] {
-  const found = Array.from({ length: count }, () => new Set<number>());
-  for (const [a, b] of pairs) {
-    found[a]!.add(b);
-    found[b]!.add(a);
-  }
-  return found;
-}
-
-interface Placed {
-  readonly item: number;
-  readonly offset: number;
-}
-
-function place(
-  items: readonly Lifetime[],
-  order: readonly number[],
-  apart: readonly ReadonlySet<number>[],
-  count: number,
-  mostBytes: number,
-  turn: number,
-): Omit<MemoryPlan, "bound"> {
-  const arenas: { bytes: number; placed: Placed[] }[] = Array.from({ length: count }, () => ({ bytes: 0, placed: [] }));
-  const places: Place[] = [];
-  for (const i of order) {
-    const item = items[i]!;
-    let best: { arena: number; offset: number; growth: number } | undefined;
-    for (let tried = 0; ; tried++) {
-      // where several arenas would grow alike, another one is taken each turn
-      const a = tried < count ? (tried + turn * (1 + (i % 3))) % count : tried;
-      const arena = (arenas[a] ??= { bytes: 0, placed: [] }); // one more than asked for where nothing else will do
-      if (!arena.placed.some((other) => apart[i]!.has(other.item))) {
-        const offset = gap(item, items, arena.placed);
-        const growth = Math.max(0, offset + item.bytes - arena.bytes);
-        if (offset + item.bytes <= mostBytes && (!best || growth < best.growth)) best = { arena: a, offset, growth };
-      }
-      if (best && tried + 1 >= arenas.length) break;
-    }
-    const { arena, offset } = best!;
-    const chosen = arenas[arena]!;
-    chosen.bytes = Math.max(chosen.bytes, offset + item.bytes);
-    chosen.placed.push({ item: i, offset });
-    places[i] = { arena, offset };
-  }
-  const bytes = arenas.map((arena) => arena.bytes);
-  return { places, arenas: bytes, bytes: bytes.reduce((a, b) => a + b, 0) };
-}
-
-/** The smallest gap that fits among what is placed and alive at the same time, or the end of it. */
-function gap(item: Lifetime, items: readonly Lifetime[], placed: readonly Placed[]): number {
-  const alive = placed
-    .filter(({ item: other }) => items[other]!.first <= item.last && items[other]!.last >= item.first)
-    .sort((a, b) => a.offset - b.offset);
-  let [end, best, tightest] = [0, -1, Infinity];
-  for (const { item: other, offset } of alive) {
-    const room = offset - end;
-    if (room >= item.bytes && room < tightest) [best, tightest] = [end, room];
-    end = Math.max(end, offset + items[other]!.bytes);
-  }
-  return best >= 0 ? best : end;
 }

@@ -85,6 +85,8 @@ export interface MemoryQuestion {
   readonly guided: boolean;
   /** Halves of the guidance in one batch: 2, or 1 after the other. */
   readonly guidanceBatch: 1 | 2;
+  /** Worn at once. Default 1. */
+  readonly garments?: number;
 }
 
 /** Memory of one phase of a run, in bytes. */
@@ -157,7 +159,7 @@ class Plan {
 
   phases(
     networks: TryOnNetworks,
-    { width, height, samples, dtype, guided, guidanceBatch }: MemoryQuestion,
+    { width, height, samples, dtype, guided, guidanceBatch, garments = 1 }: MemoryQuestion,
   ): PhaseMemory[] {
     const { vae, textEncoder, imageEncoder, garmentUnet, tryOnUnet } = networks;
     const device = this.#device;
@@ -186,13 +188,14 @@ class Plan {
     const zero = bag.hold(device.scope(() => garmentUnet.encodeTime([0]).keep()));
     const prompts = bag.hold(device.scope(() => garmentUnet.encodeText(prompt).keep()));
     const features = () => garmentUnet.features(latents, zero.at(0), prompts);
-    const garment = this.#measure("garment", [garmentUnet], features);
-    const tokens = bag.run(features);
-    const fusion = bag.hold(new Concat(tokens));
+    const worn = Array.from({ length: garments - 1 }, () => bag.run(features));
+    const garment = this.#measure("garment", [garmentUnet], features); // the last one, with the others' tokens kept
+    worn.push(bag.run(features));
+    const fusion = bag.hold(new Concat(...worn));
     fusion.prepare(tryOnUnet.transformerBlocks());
     const text = bag.hold(device.scope(() => tryOnUnet.encodeText(prompt).keep()));
     const project = { ...this.#found("project", [tryOnUnet]), activations: 0, bound: 0 }; // held says it all
-    for (const item of [...tokens, prompt, latents, zero, prompts]) bag.drop(item);
+    for (const item of [...worn.flat(), prompt, latents, zero, prompts]) bag.drop(item);
     const time = bag.hold(device.scope(() => tryOnUnet.encodeTime([1]).chosen().keep()));
     const scaled = hold([samples, h, w, channels]);
     const beside = bag.run(() =>

@@ -178,11 +178,11 @@ export class Runner {
   }
 
   #guidanceBatch(
-    { guidanceBatch = "auto" }: TryOnInputs,
+    { guidanceBatch = "auto", moreGarments = [] }: TryOnInputs,
     size: Pick<TryOnSettings, "width" | "height" | "samples" | "guided">,
   ): 1 | 2 {
     if (guidanceBatch !== "auto") return guidanceBatch;
-    const question = { ...size, dtype: this.#dtype, guidanceBatch: 2 } as const;
+    const question = { ...size, dtype: this.#dtype, guidanceBatch: 2, garments: 1 + moreGarments.length } as const;
     return this.#budget.guidanceBatch(this.#components, question, this.#components.residency.offloads);
   }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { mostFor, Pace } from "../../src/gpu/pace.ts";
-import { livenessBound, planMemory, type Lifetime } from "../../src/gpu/plan.ts";
+import type { Lifetime } from "../../src/gpu/packing.ts";
+import { livenessBound, planMemory } from "../../src/gpu/plan.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import {
   add,

@@ -37,12 +37,24 @@ describe("what a try-on takes of a GPU's memory", () => {
     }
   });
 
+  test("the same of the guidance's halves one by one, and without guidance", () => {
+    for (const changes of [{ guidanceBatch: 1 }, { guided: false }] as const)
+      for (const { activations, bound, phase } of plan(changes).phases)
+        if (phase !== "clip") expect(activations).toBeLessThanOrEqual(1.1 * bound); // 3 MB, not searched for long
+  });
+
   test("one network at a time takes less, and so do the guidance's halves one by one", () => {
     const both = plan();
     expect(both.peak.offloaded).toBeLessThan(both.peak.resident / 2);
     const [one, two] = [phase(plan({ guidanceBatch: 1 }), "denoise"), phase(both, "denoise")];
     expect(one.activations).toBeLessThan(0.6 * two.activations);
     expect(phase(plan({ guided: false }), "denoise").held).toBeLessThan(0.6 * two.held);
+  });
+
+  test("a further garment's keys and values are counted", () => {
+    const held = (garments: number) => phase(plan({ width: 256, height: 256, garments }), "denoise").held;
+    const tokens = 5 * (1024 * 320 + 256 * 640 + 64 * 1280) + 16 * 1280;
+    expect((held(2) - held(1)) / (2 * 2 * 2 * tokens)).toBeCloseTo(1, 2); // halves, keys and values, bytes
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Device } from "../../src/gpu/device.ts";
+import { Device } from "../../src/gpu/device.ts";
 import { Budget } from "../../src/pipelines/budget.ts";
 import { planTryOn, PUBLISHED, TYPICAL_GPU, type TryOnNetworks } from "../../src/pipelines/memory.ts";
 import { CLIPTextModel } from "../../src/models/clip/text.ts";
@@ -71,4 +71,13 @@ test("what does not fit by the plan is offloaded, or runs half by half", () => {
   expect(offloads(1e12)).toBe(false); // nothing to plan
   const batch = (memory: number) => new Budget(TYPICAL_GPU, memory).guidanceBatch(networks, question, true);
   expect([batch(peak.offloaded), batch(peak.offloaded - 1)]).toEqual([2, 1]);
+  const budget = new Budget(TYPICAL_GPU, peak.resident);
+  budget.offloads(networks, question);
+  const record = vi.spyOn(Device.prototype, "record");
+  expect([budget.offloads(networks, { ...question }), budget.guidanceBatch(networks, question, true)]).toEqual([
+    false,
+    2,
+  ]);
+  expect(record).not.toHaveBeenCalled(); // what was planned is known
+  record.mockRestore();
 });
