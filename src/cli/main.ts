@@ -61,7 +61,13 @@ function program(): Command {
   toile
     .command("tune")
     .description("time the forms of each kernel on this machine, and keep the fastest for later runs")
-    .option("--size <WxH>", "size of the pictures to tune for, in multiples of 64", "768x1024")
+    .option("--size <WxH>", "size of the pictures to tune for, in multiples of 8", "768x1024")
+    .option("--samples <n>", "pictures to tune for", "1")
+    .option(
+      "--guidance-batch <n>",
+      "both halves of the guidance at once (2), or one by one and without guidance (1)",
+      "2",
+    )
     .option("--dtype <name>", "auto, f32 or f16", "auto")
     .option("--json", "print one JSON object instead of text")
     .addHelpText(

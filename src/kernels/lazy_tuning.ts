@@ -1,11 +1,7 @@
 import { Device } from "../gpu/device.ts";
 import { DeviceLostError, ToileError } from "../util/errors.ts";
-import { attentionKey } from "./attention_plan.ts";
-import { gemmKey } from "./gemm_plan.ts";
 import { listen, type Met } from "./met.ts";
-import { attentionProblem, gemmProblem, timeCandidates, type Tuning, type TuningProblem } from "./tuning.ts";
-
-const MOST_TOKENS = 4096; // of a trial of attention: what is faster there is faster with more
+import { keyOf, problemOf, timeCandidates, type Tuning } from "./tuning.ts";
 
 /**
  * Times the forms of every product and attention that a device meets and has no measured choice for, when it is next
@@ -21,7 +17,7 @@ export function tuneLazily(
   const failed = new Set<string>();
   const met = new Map<string, Met>();
   listen(device, (one) => {
-    const key = one.family === "gemm" ? gemmKey(one.problem) : attentionKey(one.problem);
+    const key = keyOf(one);
     const isChosen = (device.variants[one.family] ?? device.variants[key]) !== undefined;
     if (!isChosen && !failed.has(key)) met.set(key, one);
   });
@@ -31,7 +27,7 @@ export function tuneLazily(
       met.delete(key);
       const force = (name: string) => new Device(device.gpu, device.facts, { variants: { [one.family]: name } });
       try {
-        const { name } = (await timeCandidates(force, trial(device, one)))[0]!;
+        const { name } = (await timeCandidates(force, problemOf(device.facts, one)))[0]!;
         device.choose(key, name);
         plans[key] = name;
       } catch (error) {
@@ -42,9 +38,4 @@ export function tuneLazily(
     }
     if (Object.keys(plans).length > 0) await keep(plans);
   };
-}
-
-function trial({ facts }: Device, met: Met): TuningProblem {
-  if (met.family === "attention") return attentionProblem(facts, met.problem, Math.min(met.queries, MOST_TOKENS));
-  return gemmProblem(facts, met.problem, met.conv);
 }

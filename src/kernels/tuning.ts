@@ -5,6 +5,9 @@ import { attention } from "./attention.ts";
 import { attentionCandidates, attentionKey, planAttention, type AttentionProblem } from "./attention_plan.ts";
 import { gemm, type ConvGeometry } from "./gemm.ts";
 import { gemmCandidates, gemmKey, planGemm, type GemmProblem } from "./gemm_plan.ts";
+import type { Met } from "./met.ts";
+
+const MOST_TOKENS = 4096; // of a trial of attention: what is faster there is faster with more
 
 /** Names of variants by problem: what a device's `tuned` option takes. */
 export type Tuning = Readonly<Record<string, string>>;
@@ -19,31 +22,17 @@ export interface TuningProblem {
   readonly record: (device: Device) => void;
 }
 
-/** Products, convolutions and attention of Stable Diffusion 1.5's UNet at a batch of two, for latents of `height` × `width`. */
-export function unetProblems(facts: DeviceFacts, elem: "f32" | "f16", height: number, width: number): TuningProblem[] {
-  const found = new Map<string, TuningProblem>();
-  for (const [level, channels] of [320, 640, 1280, 1280].entries()) {
-    const [h, w] = [height >> level, width >> level];
-    const c4 = channels / 4;
-    const gemms: { n4: number; k4: number; taps: number }[] = [
-      { n4: c4, k4: c4, taps: 9 },
-      { n4: c4, k4: c4, taps: 1 },
-      { n4: 8 * c4, k4: c4, taps: 1 },
-      { n4: c4, k4: 4 * c4, taps: 1 },
-    ];
-    for (const sizes of level < 3 ? gemms : gemms.slice(0, 1)) {
-      const conv = sizes.taps > 1 ? sameConv(h, w) : undefined;
-      const problem = gemmProblem(facts, { elem, batches: 1, m: 2 * h * w, ...sizes }, conv);
-      found.set(problem.key, problem);
-    }
-    const own = attentionProblem(facts, { elem, headDim: channels / 8 }, h * w);
-    if (level < 3) found.set(own.key, own);
-  }
-  return [...found.values()];
+/** Name of what was met in a table of measured choices. */
+export const keyOf = (met: Met): string => (met.family === "gemm" ? gemmKey(met.problem) : attentionKey(met.problem));
+
+/** What was met, to be timed. */
+export function problemOf(facts: DeviceFacts, met: Met): TuningProblem {
+  if (met.family === "gemm") return gemmProblem(facts, met.problem, met.conv);
+  return attentionProblem(facts, met.problem, Math.min(met.queries, MOST_TOKENS));
 }
 
 /** A product, or a convolution's. */
-export function gemmProblem(facts: DeviceFacts, problem: GemmProblem, conv: ConvGeometry | undefined): TuningProblem {
+function gemmProblem(facts: DeviceFacts, problem: GemmProblem, conv: ConvGeometry | undefined): TuningProblem {
   const { elem, batches, m, n4, k4, taps } = problem;
   const vector = elem === "f16" ? 8 : 16;
   const pixels = conv ? conv.input[0] * conv.input[1] : m; // of an image
@@ -66,20 +55,8 @@ export function gemmProblem(facts: DeviceFacts, problem: GemmProblem, conv: Conv
   };
 }
 
-/** A 3x3 convolution that keeps its images' size. */
-const sameConv = (h: number, w: number): ConvGeometry => ({
-  kernel: [3, 3],
-  input: [h, w],
-  outWidth: w,
-  outPixels: h * w,
-  stride: [1, 1],
-  pad: [1, 1],
-  firstInRow: 0,
-  firstOutRow: 0,
-});
-
 /** Attention of `tokens` queries over twice as many keys, as a fused block has them. */
-export function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {
+function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {
   const { elem, headDim } = problem;
   const bytes = tokens * 8 * headDim * (elem === "f16" ? 2 : 4);
   return {

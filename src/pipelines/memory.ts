@@ -123,8 +123,19 @@ export const planFor = (facts: DeviceFacts, question: MemoryQuestion, networks: 
   });
 
 /** What a try-on needs of a device's memory, by a pass over networks without weights on a device without memory. */
-export function planTryOn(facts: DeviceFacts, question: MemoryQuestion, configs = PUBLISHED): TryOnMemory {
-  const device = dryDevice(facts);
+export const planTryOn = (facts: DeviceFacts, question: MemoryQuestion, configs = PUBLISHED): TryOnMemory =>
+  planOn(dryDevice(facts), question, configs);
+
+/**
+ * The same on a given device without memory.
+ * @param onPhase - is told when a phase begins
+ */
+export function planOn(
+  device: Device,
+  question: MemoryQuestion,
+  configs: TryOnConfigs,
+  onPhase?: (phase: PhaseMemory["phase"]) => void,
+): TryOnMemory {
   const networks = {
     vae: new AutoencoderKL(configs.vae),
     textEncoder: new CLIPTextModel(configs.textEncoder),
@@ -139,7 +150,7 @@ export function planTryOn(facts: DeviceFacts, question: MemoryQuestion, configs 
     sizes.set(network, device.memory.bytes - before);
   }
   const weights = device.memory.bytes;
-  const phases = new Plan(device, sizes).phases(networks, question);
+  const phases = new Plan(device, sizes, onPhase).phases(networks, question);
   const most = (of: (phase: PhaseMemory) => number) => Math.max(...phases.map((phase) => of(phase) + phase.held));
   const resident = weights + most(({ activations }) => activations);
   return { phases, weights, peak: { resident, offloaded: most((phase) => phase.weights + phase.activations) } };
@@ -150,11 +161,13 @@ class Plan {
   readonly #device: Device;
   readonly #sizes: ReadonlyMap<Module, number>;
   readonly #weights: number;
+  readonly #onPhase: ((phase: PhaseMemory["phase"]) => void) | undefined;
 
-  constructor(device: Device, sizes: ReadonlyMap<Module, number>) {
+  constructor(device: Device, sizes: ReadonlyMap<Module, number>, onPhase?: (phase: PhaseMemory["phase"]) => void) {
     this.#device = device;
     this.#sizes = sizes;
     this.#weights = device.memory.bytes;
+    this.#onPhase = onPhase;
   }
 
   phases(
@@ -220,6 +233,7 @@ class Plan {
   }
 
   #found(phase: PhaseMemory["phase"], networks: readonly Module[]) {
+    this.#onPhase?.(phase);
     const weights = networks.reduce((sum, network) => sum + this.#sizes.get(network)!, 0);
     return { phase, weights, held: this.#device.memory.bytes - this.#weights };
   }

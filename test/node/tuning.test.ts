@@ -5,8 +5,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import { tune } from "../../src/cli/tune.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
-import { isUsable, timeCandidates, unetProblems } from "../../src/kernels/tuning.ts";
+import { isUsable, timeCandidates } from "../../src/kernels/tuning.ts";
 import { requestDevice } from "../../src/node/device.ts";
+import type { MemoryQuestion } from "../../src/pipelines/memory.ts";
+import { unetProblems } from "../../src/pipelines/tuning.ts";
 import * as ops from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { readTuning, tuningPath, writeTuning } from "../../src/node/tuning.ts";
@@ -26,6 +28,9 @@ afterAll(() => {
 });
 
 const KEY = "gemm f32 1x64x320x320x1";
+const QUESTION: MemoryQuestion = {
+  ...{ width: 128, height: 192, samples: 1, dtype: "f32", guided: true, guidanceBatch: 2 },
+};
 const PLANS = { [KEY]: "tiled-32x32/2", "attention f32 40": "tiled" };
 
 describe("a table of measured choices", () => {
@@ -71,7 +76,7 @@ describe("a table of measured choices", () => {
   test("decides what a device runs", async () => {
     const tuned = await requestDevice({ tuned: () => PLANS });
     expect(tuned.variants).toEqual(PLANS);
-    const problem = unetProblems(tuned.facts, "f32", 8, 8).find(({ key }) => key.startsWith("attention f32 40"))!;
+    const problem = unetProblems(tuned.facts, QUESTION).find(({ key }) => key.startsWith("attention f32 40"))!;
     const used: string[] = [];
     const run = tuned.run.bind(tuned);
     tuned.run = (kernel, dispatch) => {
@@ -163,7 +168,7 @@ describe("tuning on first use", () => {
 });
 
 test("every candidate of a problem is timed, the fastest first", async () => {
-  const problem = unetProblems(device.facts, "f32", 8, 8).find(({ key }) => key === "gemm f32 1x8x1280x1280x1")!;
+  const problem = unetProblems(device.facts, QUESTION).find(({ key }) => key === "gemm f32 1x12x1280x1280x1")!;
   expect(problem.candidates.length).toBeGreaterThan(2);
   const few = { ...problem, candidates: problem.candidates.slice(0, 2) };
   const used: Device[] = [];
@@ -180,11 +185,23 @@ test("every candidate of a problem is timed, the fastest first", async () => {
   expect(timings[0]!.milliseconds).toBeGreaterThan(0);
 });
 
+test("what is tuned is all that a step of the UNets meets, concatenations and appended tokens included", () => {
+  const keys = (changes: Partial<MemoryQuestion>) =>
+    unetProblems(device.facts, { ...QUESTION, ...changes }).map((problem) => problem.key);
+  const both = keys({});
+  for (const sizes of ["1x12x1280x2560x9", "1x768x640x640x9", "2x384x320x320x1", "1x768x2560x320x1", "1x3x320x768x1"])
+    expect(both).toContain(`gemm f32 ${sizes}`);
+  expect(both.filter((key) => key.startsWith("attention"))).toEqual([40, 80, 160].map((dim) => `attention f32 ${dim}`));
+  expect(new Set(both).size).toBe(both.length);
+  expect(keys({ guidanceBatch: 1 })).toContain("gemm f32 1x384x640x640x9"); // one half at a time
+});
+
 test("the command says which argument cannot be meant", async () => {
   await expect(tune({ size: "100x300", dtype: "auto" })).rejects.toThrow(
     '--size "100x300" is not a width and a height',
   );
-  await expect(tune({ size: "768x1024", dtype: "f64" })).rejects.toThrow('--dtype "f64" is not auto, f32 or f16');
+  await expect(tune({ size: "768x1024", dtype: "f64" })).rejects.toThrow('--dtype "f64" is not one of auto, f32, f16');
+  await expect(tune({ size: "768x1024", dtype: "f32", samples: "0" })).rejects.toThrow('--samples "0" is not between');
 });
 
 describe("the planner of products", () => {
