@@ -1,4 +1,5 @@
-import { Packer, type Lifetime, type Packed, type Way } from "./packing.ts";
+import { Packer, type Lifetime, type Way } from "./packing.ts";
+import { shuffled, promoted, type Search } from "./packing_search.ts";
 
 export interface Place {
   readonly arena: number;
@@ -39,20 +40,15 @@ export function livenessBound(items: readonly Lifetime[]): number {
   return most;
 }
 
-const MOST_ARENAS = 5; // how many are tried
-const ROUNDS = 12; // of improvement, for each number of arenas
-const GOOD = 1.04; // of the bound: not worth another round
-const FAIR = 1.1; // not worth a random one
+const FAIR = 1.1; // of the bound: not worth a random round
 const WORTH = 2 ** 22; // bytes below which nothing is
-const RANDOM_ROUNDS = 2000;
 const SMALL = 0.01; // of the bound: an item that finds a gap anyway
 
 /**
  * Places items in as few bytes as it can: one after the other, each in the tightest gap among what is alive with it, in
  * the arena that grows least. Two items that one command reads and writes never share an arena. The search goes over
- * the large items: it begins with the largest, then promotes again and again those that lie at the top of an arena, for
- * several numbers of arenas, and where that is not enough it shuffles, always in the same way; the small ones fill what
- * is left of the best plan.
+ * the large items; where a list does the same twice, as for the halves of a guidance one by one, over those of the first
+ * time, with the same places for the second. The small ones fill what is left of the best plan.
  *
  * Nothing is placed over what its own command reads, though WebGPU would allow it for one binding that is read and
  * written: at the moments that need the most memory the commands are convolutions and products, which read what they
@@ -65,79 +61,47 @@ export function planMemory(items: readonly Lifetime[], options: PlanOptions): Me
   const order = items.map((_, i) => i);
   order.sort((a, b) => rounded[b]!.bytes - rounded[a]!.bytes || rounded[a]!.first - rounded[b]!.first);
   const isLarge = (i: number) => rounded[i]!.bytes >= bound * SMALL;
-  const [large, small] = [order.filter(isLarge), order.filter((i) => !isLarge(i))];
+  const small = order.filter((i) => !isLarge(i));
+  const copies = repeats(rounded, order.filter(isLarge));
   const packer = new Packer(rounded, options.apart, mostBytes);
-  const whole = ({ order, count, turn }: Way) => packer.place({ order: [...order, ...small], count, turn })!;
+  const all = (way: Way) => way.order.flatMap((i) => copies.get(i)!);
+  const problem: Search = {
+    items: rounded,
+    large: [...copies.keys()],
+    bound,
+    place: (way, limit) => packer.place({ ...way, order: all(way) }, limit),
+    isOnTop: (i, packed) => packer.isOnTop(i, packed),
+  };
+  const whole = (way: Way) => packer.place({ ...way, order: [...all(way), ...small] })!;
   const isEnough = (way: Way) => bound < WORTH || whole(way).bytes <= bound * FAIR;
-  const { arenaOf, offsets, arenas, bytes } = whole(
-    shuffled(rounded, large, search(packer, large, bound), packer, isEnough),
-  );
+  const { arenaOf, offsets, arenas, bytes } = whole(shuffled(problem, promoted(problem), isEnough));
   return { places: items.map((_, i) => ({ arena: arenaOf[i]!, offset: offsets[i]! })), arenas, bytes, bound };
 }
 
-function search(packer: Packer, first: readonly number[], bound: number): Way {
-  let [best, bytes]: [Way, number] = [{ order: first, count: 1, turn: 0 }, Infinity];
-  for (let count = 1; count <= MOST_ARENAS; count++) {
-    let order = first;
-    for (let turn = 0; turn < ROUNDS && bytes > bound * GOOD; turn++) {
-      const plan = packer.place({ order, count, turn })!;
-      if (plan.bytes < bytes) [best, bytes] = [{ order, count, turn }, plan.bytes];
-      const onTop = (i: number) => packer.isOnTop(i, plan);
-      order = [...order.filter(onTop), ...order.filter((i) => !onTop(i))];
-    }
+/**
+ * Items that are alike, in the same place of stretches of time that nothing among them outlives: the first of each →
+ * all of them.
+ */
+function repeats(items: readonly Lifetime[], among: readonly number[]): ReadonlyMap<number, readonly number[]> {
+  const inTime = [...among].sort((a, b) => items[a]!.first - items[b]!.first || a - b);
+  const start = new Map<number, number>(); // of an item's stretch
+  let [begin, end] = [0, -1];
+  for (const i of inTime) {
+    const { first, last } = items[i]!;
+    if (first > end) begin = first;
+    end = Math.max(end, last);
+    start.set(i, begin);
   }
-  return best;
-}
-
-/** Looks for a better way at random, from the best so far and from new beginnings in turn, until one is enough. */
-function shuffled(
-  items: readonly Lifetime[],
-  first: readonly number[],
-  from: Way,
-  packer: Packer,
-  isEnough: (way: Way) => boolean,
-): Way {
-  const random = generator();
-  let [best, plan] = [from, packer.place(from)!];
-  let done = isEnough(best);
-  for (let round = 0; round < RANDOM_ROUNDS && !done; round++) {
-    const next = round % 2 === 0 ? anew(items, first, random) : varied(best, plan, packer, random);
-    const found = packer.place(next, plan.bytes);
-    if (!found) continue;
-    done = found.bytes < plan.bytes && isEnough(next);
-    [best, plan] = [next, found];
+  const alike = new Map<string, number[]>();
+  const times = new Map<string, number>();
+  for (const i of among) {
+    const { bytes, first, last } = items[i]!;
+    const begin = start.get(i)!;
+    const what = `${bytes} ${first - begin} ${last - begin}`;
+    const time = times.get(`${begin} ${what}`) ?? 0; // several of them in one stretch are told apart
+    times.set(`${begin} ${what}`, time + 1);
+    const key = `${what} ${time}`;
+    alike.set(key, [...(alike.get(key) ?? []), i]);
   }
-  return best;
-}
-
-/** Numbers from 0 to 1 that are the same in every run (Numerical Recipes' linear congruences). */
-function generator(): () => number {
-  let state = 1;
-  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-}
-
-/** The largest first, give or take; half the time those that live longer before others of their size. */
-function anew(items: readonly Lifetime[], first: readonly number[], random: () => number): Way {
-  const power = random() < 0.5 ? 0 : random();
-  const size = new Map(
-    first.map((i) => {
-      const { bytes, first, last } = items[i]!;
-      return [i, bytes * (last - first + 1) ** power * (0.6 + 0.8 * random())];
-    }),
-  );
-  const order = [...first].sort((a, b) => size.get(b)! - size.get(a)!);
-  return { order, count: 1 + Math.floor(random() * MOST_ARENAS), turn: Math.floor(random() * ROUNDS) };
-}
-
-/** A few items earlier or later: half of the time one of those that make an arena as large as it is. */
-function varied({ order: before, count, turn }: Way, plan: Packed, packer: Packer, random: () => number): Way {
-  const order = [...before];
-  const top = before.filter((i) => packer.isOnTop(i, plan));
-  const any = (among: readonly number[]) => among[Math.floor(random() * among.length)]!;
-  for (let moves = 1 + Math.floor(random() * 4); moves > 0; moves--) {
-    const item = any(random() < 0.5 ? top : order);
-    order.splice(order.indexOf(item), 1);
-    order.splice(Math.floor(random() ** 2 * order.length), 0, item);
-  }
-  return { order, count, turn: random() < 0.3 ? Math.floor(random() * ROUNDS) : turn };
+  return new Map([...alike.values()].map((copies) => [copies[0]!, copies]));
 }

@@ -256,6 +256,22 @@ describe("a memory plan", () => {
     expect(plan.bytes).toBeLessThanOrEqual(1.3 * plan.bound);
   });
 
+  test("what is done twice takes the places of the first time", () => {
+    const { items, apart } = chain(6, 120);
+    const [later, other] = [121, items.length];
+    const twice = [...items, ...items.map((item) => ({ ...item, first: item.first + later, last: item.last + later }))];
+    const both = [...apart, ...apart.map(([r, w]) => [r + other, w + other] as const)];
+    const [one, two] = [
+      { items, apart },
+      { items: twice, apart: both },
+    ].map((list) => planMemory(list.items, { apart: list.apart, alignment: 256, mostBytes: 2 ** 31 }));
+    expect(two!.arenas).toEqual(one!.arenas);
+    const isLarge = (i: number) => items[i]!.bytes >= 0.01 * one!.bound;
+    const large = items.flatMap((_, i) => (isLarge(i) ? [i] : []));
+    expect(large.length).toBeGreaterThan(20);
+    expect(large.map((i) => two!.places[i + other])).toEqual(large.map((i) => two!.places[i]));
+  });
+
   test("the bound counts what is alive at once, ends included", () => {
     const items = [
       { bytes: 512, first: 0, last: 2 },
