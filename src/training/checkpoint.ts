@@ -47,8 +47,9 @@ export async function saveCheckpoint(
   try {
     const { networks, masters, optimizer, ema } = state;
     for (const network of networks) {
-      await writeNetwork(write, network.folder, network, masters.tensors);
-      if (ema) await writeNetwork(write, `${network.folder}_ema`, network, ema.shadow);
+      await writeNetwork(write, network.folder, network, (name) => masters.numbers(name));
+      const average = async (name: string) => ema?.shadow.get(name)?.data() ?? masters.numbers(name);
+      if (ema) await writeNetwork(write, `${network.folder}_ema`, network, average);
     }
     await write(OPTIMIZER, safetensorsStream(moments(optimizer), optimizerSteps(optimizer)));
     await write(STATE, text({ ...run, ema_optimization_step: ema?.optimizationStep }));
@@ -86,13 +87,13 @@ async function writeNetwork(
   write: (path: string, content: Parameters<StagedFolder["write"]>[1]) => Promise<void>,
   folder: string,
   network: TrainedNetwork,
-  trained: ReadonlyMap<string, Tensor>,
+  numbers: (name: string) => Promise<Float32Array>,
 ): Promise<void> {
   const tensors = [...network.module.parameters()].map(([name, parameter]) => ({
     name,
     dtype: "F32",
     shape: parameter.shape,
-    fetch: () => (trained.get(parameterName(network, name)) ?? parameter.tensor).data(),
+    fetch: () => numbers(parameterName(network, name)),
   }));
   await write(`${folder}/config.json`, text(network.config));
   await write(`${folder}/${WEIGHTS}`, safetensorsStream(tensors, { format: "pt" }));
@@ -165,7 +166,8 @@ function hashesIn(manifest: string): Readonly<Record<string, string>> | undefine
 }
 
 /**
- * Fills masters, networks, optimiser and averages from a checkpoint. Parameters that are not trained stay as they are.
+ * Fills masters, networks, optimiser and averages from a checkpoint. Parameters that this run does not train come from it
+ * as well: an earlier one may have trained them, or begun elsewhere.
  * @param facts what the run must have been
  * @returns the run's numbers
  * @throws WeightsError, InputError for a checkpoint of other networks, before anything is filled
@@ -176,18 +178,18 @@ export async function restoreCheckpoint(
   { networks, masters, optimizer, ema }: TrainingState,
   facts: Readonly<Record<string, string>> = {},
 ): Promise<RunState> {
-  await checkNetworks(output, name, { networks, masters, ema });
+  await checkNetworks(output, name, { networks, ema });
   const run = JSON.parse(await output.text(`${name}/${STATE}`)) as RunState & { ema_optimization_step?: number };
   for (const [fact, value] of Object.entries(facts))
     if (run[fact] !== undefined && run[fact] !== value)
       throw new InputError(`${output.name}/${name}`, `its ${fact} is "${String(run[fact])}", this run has "${value}"`);
-  const shapes = new Map([...masters.tensors].map(([key, { shape }]) => [key, shape] as const));
-  for (const { folder } of networks) {
-    const own = [...shapes].filter(([key]) => key.startsWith(`${folder}.`));
-    const named = own.map(([key, shape]) => [key, key.slice(folder.length + 1), shape] as const);
-    await readTensors(output, `${name}/${folder}/${WEIGHTS}`, named, (key, values) => masters.set(key, values));
+  for (const network of networks) {
+    const { folder } = network;
+    const all = parametersOf(network);
+    await readTensors(output, `${name}/${folder}/${WEIGHTS}`, all, (key, values) => masters.set(key, values));
+    const averaged = all.filter(([key]) => masters.tensors.has(key));
     if (ema)
-      await readTensors(output, `${name}/${folder}_ema/${WEIGHTS}`, named, (key, values, shape) =>
+      await readTensors(output, `${name}/${folder}_ema/${WEIGHTS}`, averaged, (key, values, shape) =>
         ema.restore(key, Tensor.from(masters.device, values, shape)),
       );
   }
@@ -198,13 +200,20 @@ export async function restoreCheckpoint(
   return run;
 }
 
-/** Throws unless a checkpoint holds these networks, and every trained parameter in its shape. */
+type Wanted = readonly [name: string, key: string, shape: Shape];
+
+/** Every parameter of a network, by its name among all networks' and in its file. */
+const parametersOf = (network: TrainedNetwork): Wanted[] =>
+  [...network.module.parameters()].map(([key, { shape }]) => [parameterName(network, key), key, shape]);
+
+/** Throws unless a checkpoint holds these networks, and every parameter in its shape. */
 async function checkNetworks(
   output: OutputFolder,
   name: string,
-  { networks, masters, ema }: Pick<TrainingState, "networks" | "masters" | "ema">,
+  { networks, ema }: Pick<TrainingState, "networks" | "ema">,
 ): Promise<void> {
-  for (const { folder, config } of networks) {
+  for (const network of networks) {
+    const { folder, config } = network;
     await checkConfig(output, `${name}/${folder}/config.json`, config);
     for (const [kept, why] of [
       [folder, "it is of another training"],
@@ -220,8 +229,7 @@ async function checkNetworks(
         throw new InputError(`${output.name}/${name}`, `there is no ${kept} in it: ${why}`);
       const source = await openSafetensors(await output.open(path));
       try {
-        for (const [key, { shape }] of masters.tensors)
-          if (key.startsWith(`${folder}.`)) checkFloats(source, key.slice(folder.length + 1), shape);
+        for (const [, key, shape] of parametersOf(network)) checkFloats(source, key, shape);
       } finally {
         await source.close();
       }
@@ -245,7 +253,7 @@ async function checkConfig(output: OutputFolder, path: string, config: TrainedNe
 async function readTensors(
   output: OutputFolder,
   path: string,
-  wanted: readonly (readonly [name: string, key: string, shape: Shape])[],
+  wanted: readonly Wanted[],
   take: (name: string, values: Float32Array, shape: Shape) => void,
 ): Promise<void> {
   const source = await openSafetensors(await output.open(path));

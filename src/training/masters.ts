@@ -43,6 +43,8 @@ export class Masters {
   /** By name. The masters' own until `dispose`. */
   readonly tensors = new Map<string, Tensor>();
   readonly #parameters = new Map<string, Parameter>();
+  /** Weights that do not move, of networks that compute with copies rounded to half precision. */
+  readonly #unrounded = new Map<string, Float32Array>();
   readonly #dtype: "f32" | "f16";
 
   private constructor(device: Device, dtype: "f32" | "f16") {
@@ -63,28 +65,37 @@ export class Masters {
     for (const network of networks)
       for (const [key, parameter] of network.module.parameters()) {
         const name = parameterName(network, key);
-        if (trains(name)) {
-          masters.#parameters.set(name, parameter);
-          masters.set(name, await parameter.tensor.data());
-        } else if (dtype === "f16") {
-          const natural = await parameter.tensor.data();
-          device.scope(() => masters.#bind(parameter, Tensor.from(device, natural, parameter.shape)));
-        }
+        masters.#parameters.set(name, parameter);
+        if (trains(name)) masters.#setMaster(name, await parameter.tensor.data());
+        else if (dtype === "f16") masters.set(name, await parameter.tensor.data());
       }
     device.scope(() => masters.bind());
     await device.flush();
     return masters;
   }
 
-  /** Replaces a master's numbers, in natural order. */
+  /** A parameter's numbers in float32 and natural order, whether it moves or not. */
+  async numbers(name: string): Promise<Float32Array> {
+    const unrounded = this.#unrounded.get(name);
+    return unrounded ?? (this.tensors.get(name) ?? this.#parameters.get(name)!.tensor).data();
+  }
+
+  /** Replaces a parameter's numbers, in natural order. A master's reach the network with the next `bind`. */
   set(name: string, values: Float32Array): void {
+    if (this.tensors.has(name)) return this.#setMaster(name, values);
+    const parameter = this.#parameters.get(name)!;
+    if (this.#dtype === "f16" && parameter.kind !== "vector") this.#unrounded.set(name, values);
+    this.device.scope(() => this.#bind(parameter, Tensor.from(this.device, values, parameter.shape)));
+  }
+
+  #setMaster(name: string, values: Float32Array): void {
     this.tensors.get(name)?.dispose();
     this.tensors.set(name, Tensor.from(this.device, values, this.#parameters.get(name)!.shape).keep());
   }
 
   /** Gives the networks copies of the masters as they are now. */
   bind(): void {
-    for (const [name, parameter] of this.#parameters) this.#bind(parameter, this.tensors.get(name)!);
+    for (const [name, master] of this.tensors) this.#bind(this.#parameters.get(name)!, master);
   }
 
   #bind(parameter: Parameter, master: Tensor): void {
@@ -98,5 +109,6 @@ export class Masters {
   dispose(): void {
     for (const tensor of this.tensors.values()) tensor.dispose();
     this.tensors.clear();
+    this.#unrounded.clear();
   }
 }

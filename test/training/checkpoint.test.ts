@@ -16,7 +16,7 @@ import {
 } from "../../src/training/checkpoint.ts";
 import { EMAModel } from "../../src/training/ema.ts";
 import { initialize } from "../../src/nn/init.ts";
-import { Masters, type TrainedNetwork } from "../../src/training/masters.ts";
+import { Masters, SUBSETS, type TrainedNetwork } from "../../src/training/masters.ts";
 import { normal } from "../helpers.ts";
 
 const CONFIG = {
@@ -36,10 +36,10 @@ beforeEach(() => rmSync(folder, { recursive: true, force: true }));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A network with weights, an optimiser and an average. */
-async function run(dtype: "f32" | "f16", seed: number) {
+async function run(dtype: "f32" | "f16", seed: number, trains?: (name: string) => boolean) {
   const network: TrainedNetwork = { folder: "unet_vton", module: new UNet2DConditionModel(CONFIG), config: CONFIG };
   initialize(gpu, network.module, seed);
-  const masters = await Masters.of([network], { dtype });
+  const masters = await Masters.of([network], { dtype, ...(trains && { trains }) });
   const { tensors } = masters;
   return { network, masters, optimizer: new AdamW(gpu, tensors), ema: new EMAModel(gpu, tensors) };
 }
@@ -65,8 +65,10 @@ async function numbers({ network, masters, optimizer, ema }: Run): Promise<Float
     ...[...optimizer.slots.values()].flatMap(({ mean, square }) => [mean, square]),
     ...ema.shadow.values(),
   ];
-  return Promise.all(tensors.map((tensor) => tensor.data()));
+  return numbersOf(tensors);
 }
+
+const numbersOf = (tensors: readonly Tensor[]) => Promise.all(tensors.map((tensor) => tensor.data()));
 
 function dispose({ network, masters, optimizer, ema }: Run): void {
   for (const part of [network.module, masters, optimizer, ema]) part.dispose();
@@ -89,6 +91,37 @@ describe.each(["f32", "f16"] as const)("checkpoints of a training in %s", (dtype
     for (const one of [whole, resumed]) dispose(one);
     await gpu.flush();
     expect(gpu.memory.live).toBe(0);
+  });
+});
+
+describe.each(["f32", "f16"] as const)("a training in %s of a part", (dtype) => {
+  const skips = dtype === "f16" && !gpu.facts.f16;
+  const contents = (file: string) => readFileSync(join(folder, file, "diffusion_pytorch_model.safetensors"));
+
+  test.skipIf(skips)("keeps what the training of the whole had learnt before it", async () => {
+    const output = outputFolder(folder);
+    const whole = await run(dtype, 1);
+    step(whole, 1);
+    await saveCheckpoint(output, stateOf(whole), { step: 1 });
+    const part = await run(dtype, 500, SUBSETS.fusion);
+    await restoreCheckpoint(output, "checkpoint-1", stateOf(part));
+    const computing = ({ network }: Run) => numbersOf([...network.module.parameters()].map(([, { tensor }]) => tensor));
+    const [inPart, inWhole] = [await computing(part), await computing(whole)];
+    expect(inPart.every((values, i) => Buffer.from(values.buffer).equals(Buffer.from(inWhole[i]!.buffer)))).toBe(true);
+    await saveCheckpoint(output, stateOf(part), { step: 2 });
+    expect(contents("checkpoint-2/unet_vton").equals(contents("checkpoint-1/unet_vton"))).toBe(true);
+    for (const one of [whole, part]) dispose(one);
+  });
+
+  test.skipIf(skips)("writes the weights that do not move bit for bit", async () => {
+    const output = outputFolder(folder);
+    const start = await run("f32", 1);
+    const part = await run(dtype, 1, SUBSETS.fusion);
+    await saveCheckpoint(output, stateOf(start), { step: 1 });
+    await saveCheckpoint(output, stateOf(part), { step: 2 });
+    for (const name of ["unet_vton", "unet_vton_ema"])
+      expect(contents(`checkpoint-2/${name}`).equals(contents(`checkpoint-1/${name}`))).toBe(true);
+    for (const one of [start, part]) dispose(one);
   });
 });
 
