@@ -104,18 +104,22 @@ const mirroredPose = (pose: Pose): Pose =>
     return isMissing(point) ? point : { x: POSE_WIDTH - point.x, y: point.y };
   });
 
-/** The person about the middle `scale` times as large, then moved by shares of the picture; edges are drawn out. */
+/**
+ * The person about the middle `scale` times as large, then moved by shares of the picture; edges are drawn out, in the
+ * mask as in the picture: a garment that reaches the edge does so still.
+ */
 function moved(sample: TryOnSample, scale: number, by: KeyPoint): TryOnSample {
   const { width, height } = sample.person;
   const [cx, cy] = [width / 2 + by.x * width, height / 2 + by.y * height];
   const back = (to: number, centre: number, size: number) => (to + 0.5 - centre) / scale + size / 2 - 0.5;
-  const columns = Float64Array.from({ length: width }, (_, x) => back(x, cx, width));
-  const rows = Float64Array.from({ length: height }, (_, y) => back(y, cy, height));
+  const columns = axis(width, (x) => back(x, cx, width));
+  const rows = axis(height, (y) => back(y, cy, height));
   const resampled = overPerson(sample, (image) =>
     isColour(image)
       ? { ...image, data: bilinear(image, columns, rows) }
       : { ...image, data: nearest(image, columns, rows) },
   );
+  const mask = { ...sample.mask, data: touched(sample.mask, columns, rows) };
   const place = ({ x, y }: KeyPoint): KeyPoint => {
     const to = {
       x: (x - POSE_WIDTH / 2) * scale + (0.5 + by.x) * POSE_WIDTH,
@@ -123,22 +127,31 @@ function moved(sample: TryOnSample, scale: number, by: KeyPoint): TryOnSample {
     };
     return to.x < 0 || to.y < 0 || to.x > POSE_WIDTH || to.y > POSE_HEIGHT ? { x: 0, y: 0 } : to;
   };
-  return { ...resampled, pose: sample.pose?.map((point) => (isMissing(point) ? point : place(point))) };
+  return { ...resampled, mask, pose: sample.pose?.map((point) => (isMissing(point) ? point : place(point))) };
 }
 
-function bilinear({ width, height, data }: RgbImage, columns: Float64Array, rows: Float64Array): Uint8Array {
+/** For every pixel along an axis the two that it is mixed of, and the second one's share. */
+interface Axis {
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  readonly share: Float64Array;
+}
+
+/** @param from tells the place from which a pixel comes; what lies outside is the edge */
+function axis(size: number, from: (to: number) => number): Axis {
+  const share = Float64Array.from({ length: size }, (_, to) => Math.min(size - 1, Math.max(0, from(to))));
+  const low = Int32Array.from(share, Math.floor);
+  const high = Int32Array.from(share, Math.ceil);
+  for (const [to, first] of low.entries()) share[to]! -= first;
+  return { low, high, share };
+}
+
+function bilinear({ width, height, data }: RgbImage, columns: Axis, rows: Axis): Uint8Array {
   const out = new Uint8ClampedArray(data.length);
-  const clip = (value: number, most: number) => Math.min(most, Math.max(0, value));
   for (let y = 0, at = 0; y < height; y++) {
-    const fromY = clip(rows[y]!, height - 1);
-    const top = Math.floor(fromY);
-    const low = Math.min(height - 1, top + 1);
-    const v = fromY - top;
+    const [top, low, v] = [rows.low[y]!, rows.high[y]!, rows.share[y]!];
     for (let x = 0; x < width; x++) {
-      const fromX = clip(columns[x]!, width - 1);
-      const left = Math.floor(fromX);
-      const right = Math.min(width - 1, left + 1);
-      const u = fromX - left;
+      const [left, right, u] = [columns.low[x]!, columns.high[x]!, columns.share[x]!];
       for (let c = 0; c < 3; c++, at++) {
         const a = data[3 * (top * width + left) + c]!;
         const b = data[3 * (top * width + right) + c]!;
@@ -151,15 +164,22 @@ function bilinear({ width, height, data }: RgbImage, columns: Float64Array, rows
   return new Uint8Array(out.buffer);
 }
 
-/** What comes from outside is 0: background, and kept. */
-function nearest({ width, height, data }: GrayImage, columns: Float64Array, rows: Float64Array): Uint8Array {
+function nearest({ width, height, data }: GrayImage, columns: Axis, rows: Axis): Uint8Array {
   const out = new Uint8Array(data.length);
-  for (let y = 0; y < height; y++) {
-    const row = Math.round(rows[y]!);
-    if (row < 0 || row >= height) continue;
-    for (let x = 0; x < width; x++) {
-      const column = Math.round(columns[x]!);
-      if (column >= 0 && column < width) out[y * width + x] = data[row * width + column]!;
+  const pick = ({ low, high, share }: Axis, to: number) => (share[to]! < 0.5 ? low : high)[to]!;
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++, at++) out[at] = data[pick(rows, y) * width + pick(columns, x)]!;
+  return out;
+}
+
+/** A mask of every pixel that `bilinear` mixes of one in the mask, however little of it: no rim of the garment shows. */
+function touched({ width, height, data }: GrayImage, columns: Axis, rows: Axis): Uint8Array {
+  const out = new Uint8Array(data.length);
+  for (let y = 0, at = 0; y < height; y++) {
+    const [top, low] = [rows.low[y]! * width, rows.high[y]! * width];
+    for (let x = 0; x < width; x++, at++) {
+      const [left, right] = [columns.low[x]!, columns.high[x]!];
+      out[at] = Math.max(data[top + left]!, data[top + right]!, data[low + left]!, data[low + right]!);
     }
   }
   return out;
