@@ -121,6 +121,27 @@ test("VITON-HD: other labels and joints give the same mask; paired takes the per
   expect(unpaired.truth).toBeUndefined();
 });
 
+test("VITON-HD without a list of its own for unpaired ones has the second garments of its only list", async () => {
+  const own = readFileSync(join(vitonHd, "test_pairs.txt"));
+  rmSync(join(vitonHd, "test_pairs_unpaired.txt"));
+  const unpaired = await folderDataset(vitonHd, ask({ order: "unpaired", mask: "given" }));
+  expect(unpaired.length).toBe(3);
+  expect((await unpaired.get(1)).names).toEqual({ person: "00001_00.png", garment: "00002_00.png" });
+  writeFileSync(join(vitonHd, "test_pairs.txt"), "00000_00.png 00007_00.png\n00001_00.png\n");
+  const { lists, problems } = await checkDataset(vitonHd, { decode: false });
+  expect(lists.map(({ list, order, pairs }) => `${list} ${order} ${pairs}`)).toEqual([
+    "test_pairs.txt paired 1",
+    "test_pairs.txt unpaired 1",
+  ]);
+  expect(problems).toEqual([
+    { file: "test_pairs.txt", what: "line 2 has 1 words, not two file names" },
+    { file: "test/cloth/00007_00.png", what: "is missing" },
+  ]);
+  writeFileSync(join(vitonHd, "test_pairs.txt"), "00000_00.png 00000_00.png\n"); // as some hand the set on
+  await expect(folderDataset(vitonHd, ask({ order: "unpaired" }))).rejects.toThrow("no unpaired pairs of test");
+  for (const name of ["test_pairs.txt", "test_pairs_unpaired.txt"]) writeFileSync(join(vitonHd, name), own);
+});
+
 test("Dress Code with lists in its root too, as some releases have, is not taken for VITON-HD", async () => {
   const lists = ["train_pairs.txt", "test_pairs_unpaired.txt"].map((name) => join(dressCode, name));
   for (const list of lists) writeFileSync(list, "000000_0.png\t000000_1.png\n");

@@ -62,11 +62,19 @@ export async function layoutOf(root: string): Promise<LayoutName> {
   );
 }
 
-/** The lists that a set has. */
+/**
+ * The lists that a set has. VITON-HD as it is handed out has one for testing, whose garments are other ones: it is also
+ * the unpaired list of a set that has none of its own.
+ */
 export async function listsIn(root: string): Promise<PairList[]> {
   const lists = listsOf(await layoutOf(root));
   const there = await Promise.all(lists.map(async ({ path }) => exists(join(root, path))));
-  return lists.filter((_, i) => there[i]);
+  const found = lists.filter((_, i) => there[i]);
+  const test = found.find(({ layout, split }) => layout === "VITON-HD" && split === "test");
+  if (test?.order !== "paired" || found.some(({ order }) => order === "unpaired")) return found;
+  const unpaired: PairList = { ...test, order: "unpaired" };
+  const pairs = await readList(root, unpaired, () => {}); // its faults are said by whoever reads it as what it is
+  return pairs.some(({ person, garment }) => person !== garment) ? [...found, unpaired] : found;
 }
 
 export async function readList(root: string, list: PairList, complain?: (what: string) => void): Promise<Pair[]> {
