@@ -5,11 +5,14 @@ const TOGETHER = 1000; // milliseconds: what `timeout` sends to a process and to
 
 /** Ctrl-C as an AbortSignal. A second one, a second later, ends the process at once, whatever it is doing. */
 export class Interrupt {
+  /** What it leaves behind, for the line that is said about it. */
+  left: string;
   readonly #controller = new AbortController();
   #asked: number | undefined;
   #finishing = false;
 
-  constructor() {
+  constructor(left = "nothing was written") {
+    this.left = left;
     for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => this.#stop());
   }
 
@@ -48,14 +51,14 @@ export class Interrupt {
  */
 export async function interruptible(
   work: (interrupt: Interrupt) => Promise<ExitCode>,
-  left = "nothing was written",
+  left?: string,
 ): Promise<ExitCode> {
-  const interrupt = new Interrupt();
+  const interrupt = new Interrupt(left);
   try {
     return await interrupt.race(work(interrupt));
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
-    say(`toile: interrupted, ${left}`);
+    say(`toile: interrupted, ${interrupt.left}`);
     return EXIT.interrupted;
   }
 }

@@ -44,11 +44,12 @@ export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promis
 
 async function work(options: TrainArguments, interrupt: Interrupt): Promise<ExitCode> {
   const { model, mixed_precision: precision } = options;
+  const { signal } = interrupt;
   const strategy = await openFusion(options.fusion);
   const dataset = await openPairs(options, shownBy(model));
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
-  const encoders = await loadEncoders(device, folder, { dtype: "f32", signal: interrupt.signal });
+  const encoders = await loadEncoders(device, folder, { dtype: "f32", signal });
   const [garment, tryOn] = await loadUnets(device, folder, options, encoders.vae.config.latent_channels);
   const dtype = precision === "fp16" ? "f16" : "f32";
   if (dtype === "f16" && !device.facts.f16)
@@ -60,7 +61,7 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
   const networks = [garment, tryOn, ...own];
   const masters = await Masters.of(networks, { dtype, trains: SUBSETS[options.train] });
   const parts = { encoders, unets, options, fusion };
-  const [prepare, validate] = [batches(device, dataset, parts), validation(device, folder, parts)];
+  const [prepare, validate] = [batches(device, dataset, parts), validation(device, folder, parts, signal)];
   const facts = { fusion: strategy.name, prediction_type: noiseLevels(encoders.scheduler).prediction };
   await train({ options, dtype, networks, masters, pairs: dataset.length, facts, prepare, validate }, interrupt);
   await dataset.close?.();
@@ -169,7 +170,8 @@ const SHOWN = 4;
 const shownBy = (model: TryOnModel): Shown => (model === "hd" ? "half" : "whole");
 
 /** Held-out drawn people in other garments: garment, person, result and truth, one below the other. */
-function validation(device: Device, folder: Folder, { encoders, unets, options, fusion }: Parts) {
+function validation(device: Device, folder: Folder, parts: Parts, signal: AbortSignal) {
+  const { encoders, unets, options, fusion } = parts;
   const { width, height, model } = options;
   const pairs = heldOutPairs(shownBy(model), { width, height, pairing: "unpaired", length: SHOWN });
   return async (step: number, output: OutputFolder) => {
@@ -184,7 +186,7 @@ function validation(device: Device, folder: Folder, { encoders, unets, options, 
     const columns: RgbImage[][] = [];
     for (let i = 0; i < SHOWN; i++) {
       const { person, garment, mask, truth, category } = await held.get(i);
-      const pictures = { person, garment, mask, category, width, height };
+      const pictures = { person, garment, mask, category, width, height, signal };
       const result = await runner.run({ ...pictures, fusion: fusion.strategy, seed: 0, fit: "stretch" });
       columns.push([garment, person, result.images[0]!, truth!]);
     }

@@ -3,15 +3,16 @@ import { EMAModel } from "../training/ema.ts";
 import { checkpoints, removeUnfinished, STATE } from "../training/checkpoint.ts";
 import { resume, runTraining, type Settings, type TrainingRun } from "../training/loop.ts";
 import type { Masters, TrainedNetwork } from "../training/masters.ts";
-import { scalarRecord, versionRecord } from "../training/tensorboard.ts";
 import { Trainer, type StepReport } from "../training/trainer.ts";
 import { outputFolder } from "../node/staging.ts";
 import { NonFiniteError } from "../util/errors.ts";
 import type { OutputFolder } from "../util/host.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
+import { lockFolder } from "./lock.ts";
 import { say } from "./stderr.ts";
 import type { LoopArguments } from "./train_options.ts";
+import { forget, openLog, putAway } from "./training_logs.ts";
 
 // What `train` and `train-vae` share: the logs, and the loop around what each of them trains.
 
@@ -25,7 +26,7 @@ export async function untilInterrupted(work: (interrupt: Interrupt) => Promise<E
     return await work(interrupt);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
-    say("toile: interrupted; the last checkpoint holds what was trained");
+    say(`toile: interrupted, ${interrupt.left}`);
     return EXIT.interrupted;
   }
 }
@@ -49,10 +50,11 @@ export interface TrainingParts {
 
 /** Trains, going on from a checkpoint where that is asked for, and writes logs. @returns the last step's report */
 export async function train(parts: TrainingParts, interrupt: Interrupt): Promise<StepReport | undefined> {
-  const { options, networks, masters, prepare } = parts;
+  const { options, networks, masters } = parts;
   const { device, tensors } = masters;
   const output = outputFolder(options.output_dir);
   await refuseTaken(output, options);
+  const unlock = await lockFolder(options.output_dir);
   const ema = options.use_ema ? new EMAModel(device, tensors, { decay: options.ema_decay }) : undefined;
   const maxTrainSteps = totalSteps(options, parts.pairs);
   const trainer = new Trainer(
@@ -60,9 +62,27 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
     { ...trainerOptions(options), dtype: parts.dtype, maxTrainSteps, networks },
     ema,
   );
-  await removeUnfinished(output);
-  const log = await openLog(output, options);
-  let last: StepReport | undefined;
+  try {
+    await removeUnfinished(output);
+    return await runLogged(parts, { trainer, output, maxTrainSteps, ema }, interrupt);
+  } finally {
+    if (trainer.skippedSteps > 0) say(`toile: ${trainer.skippedSteps} steps were not taken`);
+    trainer.dispose();
+    ema?.dispose();
+    await unlock();
+  }
+}
+
+type Opened = Pick<TrainingRun, "trainer" | "output"> &
+  Pick<TrainingRun["options"], "maxTrainSteps"> &
+  Pick<TrainingRun["state"], "ema">;
+
+async function runLogged(
+  parts: TrainingParts,
+  { trainer, output, maxTrainSteps, ema }: Opened,
+  interrupt: Interrupt,
+): Promise<StepReport | undefined> {
+  const { options, networks, masters, prepare } = parts;
   const run: TrainingRun = {
     trainer,
     state: { networks, masters, optimizer: trainer.optimizer, ema },
@@ -78,26 +98,27 @@ export async function train(parts: TrainingParts, interrupt: Interrupt): Promise
       validationSteps: options.validation_steps,
       signal: interrupt.signal,
     },
-    onStep: async (report) => {
-      last = report;
-      if (report.skipped !== undefined) say(`toile: step ${report.step} was not taken: ${report.skipped}`);
-      if (process.stderr.isTTY) say(`step ${report.step}/${maxTrainSteps}  loss ${report.loss.toFixed(5)}`);
-      await log(report);
+    onCheckpoint: (name) => {
+      interrupt.left = heldBy(name);
+      say(`toile: ${join(options.output_dir, name)} is written`);
     },
-    onCheckpoint: (name) => say(`toile: ${join(options.output_dir, name)} is written`),
     validate: (step) => shown(step, () => parts.validate?.(step, output)),
   };
-  if (options.resume_from_checkpoint !== undefined) await goOn(run, options);
-  for (const name of ["metrics.jsonl", "validation.jsonl"]) await forget(run, `${options.logging_dir}/${name}`);
-  try {
-    await runTraining(run);
-    return last;
-  } finally {
-    if (trainer.skippedSteps > 0) say(`toile: ${trainer.skippedSteps} steps were not taken`);
-    trainer.dispose();
-    ema?.dispose();
-  }
+  if (options.resume_from_checkpoint !== undefined) await goOn(run, options, interrupt);
+  await (trainer.step > 0 ? forget(output, options, trainer.step) : putAway(options));
+  const log = await openLog(output, options, trainer.step);
+  let last: StepReport | undefined;
+  const onStep = async (report: StepReport) => {
+    last = report;
+    if (report.skipped !== undefined) say(`toile: step ${report.step} was not taken: ${report.skipped}`);
+    if (process.stderr.isTTY) say(`step ${report.step}/${maxTrainSteps}  loss ${report.loss.toFixed(5)}`);
+    await log(report);
+  };
+  await runTraining({ ...run, onStep });
+  return last;
 }
+
+const heldBy = (checkpoint: string) => `${checkpoint} holds what was trained`;
 
 /** Options that say what is kept, shown or gone on from: another value changes nothing that is learnt. */
 const HARMLESS: ReadonlySet<string> = new Set<keyof LoopArguments>([
@@ -130,11 +151,12 @@ function differences(before: Settings, now: Settings): string[] {
   return names.map((name) => `${name} was ${shown(before[name])}, now it is ${shown(now[name])}`);
 }
 
-async function goOn(run: TrainingRun, options: LoopArguments): Promise<void> {
+async function goOn(run: TrainingRun, options: LoopArguments, interrupt: Interrupt): Promise<void> {
   const passed = (name: string, damage: string) => say(`toile: note: ${name} is passed over: ${damage}`);
   const name = await resume(run, await wantedCheckpoint(run.output, options), passed);
   if (name === undefined) return say("toile: no checkpoint to go on from: beginning");
   say(`toile: going on from ${name}`);
+  interrupt.left = heldBy(name);
   const { settings: before } = JSON.parse(await run.output.text(`${name}/${STATE}`)) as { settings?: Settings };
   for (const line of before ? differences(before, run.options.settings!) : []) say(`toile: note: ${line}`);
   if (run.trainer.step >= run.options.maxTrainSteps) say(`toile: note: nothing is left to do, ${name} is the end`);
@@ -154,20 +176,6 @@ async function wantedCheckpoint(output: OutputFolder, options: LoopArguments): P
   if (later.length === 0) return wanted;
   const way = `move ${later.join(", ")} elsewhere first, or go on from "latest"`;
   throw new UsageError(`--resume_from_checkpoint: ${folder} holds what came after ${wanted}: ${way}`);
-}
-
-/** Takes the steps that are done again out of a log, and a line that a crash left half. */
-async function forget({ output, trainer }: TrainingRun, path: string): Promise<void> {
-  if (!(await output.has(path))) return;
-  const isDone = (line: string) => {
-    try {
-      return (JSON.parse(line) as { step: number }).step <= trainer.step;
-    } catch {
-      return false;
-    }
-  };
-  const kept = (await output.text(path)).split("\n").filter(isDone);
-  await output.write(path, new TextEncoder().encode(kept.map((line) => `${line}\n`).join("")));
 }
 
 /** Pictures of a network that is not there yet may fail: the training goes on. */
@@ -199,26 +207,3 @@ const trainerOptions = (options: LoopArguments) => ({
   weightDecay: options.adam_weight_decay,
   eps: options.adam_epsilon,
 });
-
-/** Where a step's numbers go. */
-async function openLog(output: OutputFolder, options: LoopArguments): Promise<(report: StepReport) => Promise<void>> {
-  const { report_to: to, logging_dir: folder } = options;
-  if (to === "none") return async () => {};
-  const numbers = ({ loss, lr, gradNorm, lossScale }: StepReport) => ({
-    loss,
-    lr,
-    grad_norm: gradNorm,
-    loss_scale: lossScale,
-  });
-  if (to === "jsonl") {
-    const path = `${folder}/metrics.jsonl`;
-    return async (report) => {
-      const { step, skipped } = report;
-      await output.append(path, `${JSON.stringify({ step, ...numbers(report), ...(skipped && { skipped }) })}\n`);
-    };
-  }
-  const now = () => Date.now() / 1000;
-  const path = `${folder}/events.out.tfevents.${Math.floor(now())}.toile`;
-  await output.append(path, versionRecord(now()));
-  return (report) => output.append(path, scalarRecord(now(), report.step, numbers(report)));
-}

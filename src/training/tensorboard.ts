@@ -18,6 +18,12 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 export const versionRecord = (seconds: number): Uint8Array =>
   record([...double(1, seconds), ...text(3, "brain.Event:2")]);
 
+/** The record of a run that goes on: TensorBoard forgets what was written before of `step` and later ones. */
+export const restartRecord = (seconds: number, step: number): Uint8Array =>
+  record([...double(1, seconds), ...integer(2, step), ...bytes(7, integer(1, SESSION_START))]);
+
+const SESSION_START = 1; // of SessionLog.SessionStatus
+
 /** One record of named numbers at a step. */
 export function scalarRecord(seconds: number, step: number, values: Readonly<Record<string, number>>): Uint8Array {
   const summary = Object.entries(values).flatMap(([tag, value]) => bytes(1, [...text(1, tag), ...float(2, value)]));

@@ -1,8 +1,13 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { EXIT, type ExitCode } from "../../src/cli/errors.ts";
+import type { Interrupt } from "../../src/cli/interrupt.ts";
+import { lockFolder } from "../../src/cli/lock.ts";
+import { untilInterrupted } from "../../src/cli/training.ts";
 import { scratch, startToile, toile } from "./run.ts";
 
 const UNET = {
@@ -122,21 +127,27 @@ describe("toile train", () => {
     const out = join(folder, "out");
     const child = startToile(unetRun(out, folder, ["--max_train_steps", "1000", "--report_to", "jsonl"]));
     const ended = once(child, "exit");
+    const said: Buffer[] = [];
+    child.stderr!.on("data", (bytes: Buffer) => said.push(bytes));
     while (!existsSync(join(out, "logs/metrics.jsonl")) && child.exitCode === null) await wait(20);
     child.kill("SIGINT");
     await wait(20);
     child.kill("SIGTERM"); // as `timeout` and shells send it twice
     expect(await ended).toEqual([130, null]);
     const last = losses(out).length;
+    expect(Buffer.concat(said).toString()).toMatch(`interrupted, checkpoint-${last} holds what was trained\n`);
     expect(readdirSync(out).sort()).toEqual([`checkpoint-${last}`, "logs"]);
   });
 
   test("TensorBoard's events, a subset of the parameters, min-SNR weights", () => {
     const folder = scratch();
     const out = join(folder, "out");
+    mkdirSync(join(out, "logs"), { recursive: true });
+    writeFileSync(join(out, "logs/metrics.jsonl"), "of a run whose checkpoints are gone");
     const more = ["--max_train_steps", "1", "--train", "fusion", "--snr_gamma", "5", "--report_to", "tensorboard"];
     expect(toile(unetRun(out, folder, [...more, "--cache_latents", "--gradient_checkpointing"])).code).toBe(0);
-    expect(readdirSync(join(out, "logs"))[0]).toMatch(/^events\.out\.tfevents\./);
+    expect(readdirSync(join(out, "logs"))).toEqual([expect.stringMatching(/^events\.out\.tfevents\./)]);
+    expect(readFileSync(join(out, "logs-1/metrics.jsonl"), "utf8")).toBe("of a run whose checkpoints are gone");
     const optimizer = readFileSync(join(out, "checkpoint-1/optimizer.safetensors"));
     const header = JSON.parse(optimizer.subarray(8, 8 + Number(optimizer.readBigUInt64LE())).toString()) as object;
     const moved = Object.keys(header).filter((name) => name !== "__metadata__");
@@ -184,6 +195,40 @@ describe("toile train", () => {
     const missing = toile(unetRun(out, folder, ["--resume_from_checkpoint", "checkpoint-9"]));
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("checkpoint-9: manifest.json is missing")]);
   });
+});
+
+test("one process at a time trains into a folder; what a killed one left is taken over", async () => {
+  const folder = scratch();
+  const lock = join(folder, "training.lock");
+  writeFileSync(lock, `${process.ppid}\n`);
+  await expect(lockFolder(folder)).rejects.toThrow(
+    `--output_dir: process ${process.ppid} trains into ${folder}: wait for it, or remove ${lock}`,
+  );
+  for (const left of ["", `${spawnSync("true").pid}\n`, `${process.pid}\n`]) {
+    writeFileSync(lock, left);
+    const unlock = await lockFolder(folder);
+    expect(readFileSync(lock, "utf8")).toBe(`${process.pid}\n`);
+    await unlock();
+    expect(existsSync(lock)).toBe(false);
+  }
+});
+
+test("an interrupted training says which checkpoint holds what was trained, or that nothing was written", async () => {
+  const listeners = (["SIGINT", "SIGTERM"] as const).map((name) => [name, process.listeners(name)] as const);
+  const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  for (const left of [undefined, "checkpoint-4 holds what was trained"]) {
+    const work = async (interrupt: Interrupt): Promise<ExitCode> => {
+      if (left !== undefined) interrupt.left = left;
+      process.emit("SIGINT");
+      interrupt.signal.throwIfAborted();
+      return EXIT.ok;
+    };
+    expect(await untilInterrupted(work)).toBe(130);
+    expect(said.mock.lastCall).toEqual([`toile: interrupted, ${left ?? "nothing was written"}\n`]);
+  }
+  said.mockRestore();
+  for (const [name, known] of listeners)
+    for (const listener of process.listeners(name)) if (!known.includes(listener)) process.off(name, listener);
 });
 
 test("toile train-vae: the loss falls, and what comes back of held-out pictures is measured per channel", () => {

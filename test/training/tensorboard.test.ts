@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { crc32c, scalarRecord, versionRecord } from "../../src/training/tensorboard.ts";
+import { crc32c, restartRecord, scalarRecord, versionRecord } from "../../src/training/tensorboard.ts";
 
 const ascii = (text: string) => new TextEncoder().encode(text);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -15,6 +15,7 @@ describe("TensorBoard events", () => {
   // made by tensorboard 2.21's EventFileWriter protobufs and its record writer
   test("records are those of TensorBoard's own writer", () => {
     expect(hex(versionRecord(1.5))).toBe(VERSION);
+    expect(hex(restartRecord(1.75, 300))).toBe(RESTART);
     expect(hex(scalarRecord(2.25, 300, { loss: 0.5, "lr/unet": 1e-4 }))).toBe(SCALARS);
   });
 });
@@ -22,3 +23,4 @@ describe("TensorBoard events", () => {
 const VERSION = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";
 const SCALARS =
   "2b00000000000000861bc34b09000000000000024010ac022a1d0a0b0a046c6f7373150000003f0a0e0a076c722f756e65741517b7d1383d93d1b1";
+const RESTART = "100000000000000095fbfe1809000000000000fc3f10ac023a020801ded71506";
