@@ -14,6 +14,7 @@ import { checkpointFolder, trainedUnets } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
+import { DRAWN, METRICS, refuseOther } from "./metrics.ts";
 import { file, oneOf, parseOptions, real, size, whole } from "./options.ts";
 import { checkFolder, writeAll } from "./output.ts";
 import { drawnOptions, HELD_OUT } from "./pairs.ts";
@@ -47,13 +48,14 @@ type Options = z.infer<typeof Options>;
 /** Dresses a person in a garment. */
 type Dress = (sample: TryOnSample, garment: RgbImage) => Promise<RgbImage>;
 
-const [METRICS, PICTURES] = ["metrics.json", "pictures.png"];
+const PICTURES = "pictures.png";
 const SHOWN = 12;
 
 /** `toile evaluate-drawn`: how a model dresses drawn people that it was not trained on. */
 export async function evaluateDrawn(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
   const options = parseOptions(Options, raw);
   await checkFolder(options.out, [METRICS, PICTURES]);
+  await refuseOther(options.out, DRAWN);
   const progress = new Progress();
   return interruptible((interrupt) => work(options, interrupt, progress).finally(() => progress.clear()));
 }

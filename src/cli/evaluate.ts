@@ -19,6 +19,7 @@ import { adapterDevice } from "./device.ts";
 import { EXIT, oneLine, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { openJournal } from "./journal.ts";
+import { measured, METRICS, refuseOther } from "./metrics.ts";
 import { file, oneOf, parseOptions } from "./options.ts";
 import { checkFolder, writeAll } from "./output.ts";
 import { Progress } from "./progress.ts";
@@ -50,13 +51,14 @@ const EvaluateOptions = z
 
 type EvaluateOptions = z.infer<typeof EvaluateOptions>;
 
-const [METRICS, REPORT, JOURNAL] = ["metrics.json", "report.html", "progress.jsonl"];
+const [REPORT, JOURNAL] = ["report.html", "progress.jsonl"];
 
 /** `toile evaluate`: a folder of generated pictures beside one of references. */
 export async function evaluateFolder(raw: EvaluateArguments): Promise<ExitCode> {
   const options = parseOptions(EvaluateOptions, raw);
-  const { out, protocol } = options;
+  const { out, protocol, order } = options;
   await checkFolder(out, [METRICS, REPORT, JOURNAL]);
+  await refuseOther(out, measured(protocol, order));
   const generated = await pictures(options.generated);
   const reference = await pictures(options.reference);
   for (const files of [generated, reference]) byKey(PROTOCOLS[protocol], files);

@@ -237,7 +237,7 @@ function addEvaluateDrawn(toile: Command): void {
     .option("--steps <n>", "denoising steps", "1")
     .option("--scale <x>", "how strongly the result follows the garment", "1.0")
     .option("--seed <n>", "of the noise", "0")
-    .option("--out <dir>", "folder for metrics.json and pictures.png", "evaluation")
+    .option("--out <dir>", "folder for metrics.json and pictures.png", "evaluation-drawn")
     .option("--json", "print the JSON object instead of text")
     .action(async (options: EvaluateArguments) =>
       finish(await (await import("./evaluate-drawn.ts")).evaluateDrawn(options)),

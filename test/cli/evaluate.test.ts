@@ -84,9 +84,17 @@ test("writes the packages' numbers into metrics.json and report.html", () => {
   expect(html.match(/src="data:image\/jpeg;base64,/g)?.length).toBe(2 * (1 + 1 + 2)); // worst, best, and a sample of both
   expect(filesIn(out)).toEqual(["metrics.json", "progress.jsonl", "report.html"]);
 
-  const ladi = toile([...args, "--protocol", "ladi-vton"]);
+  expect(toile([...args, "--protocol", "ladi-vton"])).toMatchObject({
+    code: 2,
+    err: `toile: --out: ${out} holds metrics.json of catvton, paired: name another folder for ladi-vton, paired\n`,
+  });
+  expect(metricsOf(out).scores).toEqual(scores);
+  const drawn = toile(["evaluate-drawn", "--out", out]);
+  expect(drawn.err).toMatch(/holds metrics\.json of catvton, paired: name another folder for drawn people\n$/);
+  const other = join(folder, "ladi");
+  const ladi = toile([...args, "--protocol", "ladi-vton", "--out", other]);
   expect(ladi).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^ssim +0\.85\d\d\n/) });
-  expect(metricsOf(out).scores["ssim"]).toBeCloseTo(
+  expect(metricsOf(other).scores["ssim"]).toBeCloseTo(
     mean((pair) => pair["ladi-vton"]["torchmetrics"]!),
     4,
   );
