@@ -103,12 +103,13 @@ async function checkSet(folder: string, raw: DataArguments): Promise<ExitCode> {
   }
 }
 
-function text(folder: string, { layout, lists, files, problems }: DatasetReport): string {
+function text(folder: string, { layout, lists, masks, files, problems }: DatasetReport): string {
   const rows = lists.map(
     ({ split, order, category, pairs, list }) =>
       `${split.padEnd(7)}${order.padEnd(10)}${category.padEnd(11)}${String(pairs).padStart(8)} pairs  ${list}`,
   );
   const found = problems.map(({ file: name, what }) => `${name}: ${what}`);
   const sum = problems.length === 0 ? "no problem" : `${problems.length} problem${problems.length > 1 ? "s" : ""}`;
-  return [`${folder}  ${layout}`, ...rows, ...found, `${files} files, ${sum}`, ""].join("\n");
+  const sources = masks.length === 0 ? "none" : masks.map((name) => `--masks ${name}`).join(", ");
+  return [`${folder}  ${layout}`, ...rows, `masks: ${sources}`, ...found, `${files} files, ${sum}`, ""].join("\n");
 }

@@ -1,3 +1,4 @@
+import { chosenLists, maskSources, type MaskSource } from "../node/data/folder.ts";
 import { threadedDataset } from "../node/data/pool.ts";
 import { openDataset, type DatasetSpec } from "../node/data/tasks.ts";
 import type { TryOnModel } from "../pipelines/components.ts";
@@ -41,20 +42,34 @@ function drawnSpec(shown: Shown, { length, ...options }: DrawnChoice): DatasetSp
 export const heldOutPairs = (shown: Shown, choice: Omit<DrawnChoice, "seed">): Promise<TryOnDataset> =>
   openDataset(drawnSpec(shown, { seed: HELD_OUT, ...choice }));
 
+/** Where masks come from, or that none are needed. */
+type Masks = MaskSource | "none";
+
 /** The pairs that the options name, read or drawn by threads beside the one that feeds the device. */
-export async function openPairs(options: LoopArguments, shown: Shown): Promise<TryOnDataset> {
+export async function openPairs(options: LoopArguments, shown: Shown, masks: Masks): Promise<TryOnDataset> {
   const { augment, seed, dataloader_num_workers: workers } = options;
-  return threadedDataset({ ...specOf(options, shown), ...(augment && { augment: { seed } }) }, { workers });
+  const spec = specOf(options, shown, masks);
+  if (spec.kind === "folder" && masks !== "none") await checkMasks(spec, masks);
+  return threadedDataset({ ...spec, ...(augment && { augment: { seed } }) }, { workers });
 }
 
-function specOf(options: LoopArguments, shown: Shown): DatasetSpec {
-  const { dataset_dir: root, drawn: length, drawn_seed: seed, width, height, masks } = options;
+function specOf(options: LoopArguments, shown: Shown, masks: Masks): DatasetSpec {
+  const { dataset_dir: root, drawn: length, drawn_seed: seed, width, height } = options;
   if ((root === undefined) === (length === undefined))
     throw new UsageError("--dataset_dir or --drawn is needed, and not both");
   if (seed === HELD_OUT) throw new UsageError(`--drawn_seed ${seed} draws the held-out pairs: take another one`);
   if (root === undefined)
     return drawnSpec(shown, { seed, width, height, length: length!, pairing: shown === "both" ? "paired" : "mixed" });
   const categories = shown === "half" ? (["upperbody"] as const) : CATEGORIES;
-  const mask = masks === "given" ? masks : { model: modelOf(shown) };
+  const mask = masks === "made" ? { model: modelOf(shown) } : masks;
   return { kind: "folder", root, split: "train", order: "paired", width, height, categories, mask };
+}
+
+/** Says at once what would be a missing file of the first pair, and what the set has instead. */
+async function checkMasks(spec: DatasetSpec & { readonly kind: "folder" }, masks: MaskSource): Promise<void> {
+  const found = await maskSources(spec.root, await chosenLists(spec.root, spec));
+  const [other] = found;
+  if (other === undefined || found.includes(masks)) return;
+  const needs = masks === "made" ? "label maps and key points" : "masks in the set";
+  throw new UsageError(`--masks ${masks} needs ${needs}, which ${spec.root} has not: use --masks ${other}`);
 }

@@ -34,7 +34,7 @@ export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<
 }
 
 async function work(options: TrainVaeArguments, interrupt: Interrupt): Promise<ExitCode> {
-  const dataset = await openPairs(options, "both");
+  const dataset = await openPairs(options, "both", "none");
   const device = await adapterDevice();
   const network = await loadVae(device, options);
   const masters = await Masters.of([network]);

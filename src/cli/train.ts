@@ -46,7 +46,7 @@ async function work(options: TrainArguments, interrupt: Interrupt): Promise<Exit
   const { model, mixed_precision: precision } = options;
   const { signal } = interrupt;
   const strategy = await openFusion(options.fusion);
-  const dataset = await openPairs(options, shownBy(model));
+  const dataset = await openPairs(options, shownBy(model), options.masks);
   const folder = directory(await checkpointFolder(options.pretrained_model_name_or_path));
   const device = await adapterDevice();
   const encoders = await loadEncoders(device, folder, { dtype: "f32", signal });

@@ -7,7 +7,6 @@ import { LR_SCHEDULERS } from "../training/lr_scheduler.ts";
 function addLoopOptions(command: Command, rate: string): Command {
   return command
     .option("--dataset_dir <dir>", "training pairs in the layout of VITON-HD or Dress Code")
-    .option("--masks <which>", "made from label maps and key points, or given: the set's own", "made")
     .option("--drawn <n>", "or that many drawn pairs, made as they are needed")
     .option("--drawn_seed <n>", "which drawn pairs", "0")
     .option("--dataloader_num_workers <n>", "threads that read or draw pairs (default: the processors but one)")
@@ -46,6 +45,7 @@ export function addTrain(toile: Command): Command {
     .command("train")
     .description("train both UNets of the try-on together")
     .option("--pretrained_model_name_or_path <dir>", "where the weights begin (default: the small checkpoint shipped)")
+    .option("--masks <which>", "made from label maps and key points, or given: the set's own", "made")
     .option("--unet_config <file>", "begin with fresh UNets of this config.json instead of the folder's")
     .option("--model <name>", "hd: the garment's picture conditions; dc: also its category", "hd")
     .option("--fusion <name|file>", "how the garment enters: a name, or a file that exports a strategy", "concat")

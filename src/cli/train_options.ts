@@ -20,7 +20,6 @@ const isWithin = (path: string): boolean =>
 /** Options that every training has, under the names of diffusers' training scripts. */
 export const loopOptions = {
   dataset_dir: file.optional(),
-  masks: oneOf(["made", "given"]),
   drawn: count.optional(),
   drawn_seed: whole(0, 2 ** 32 - 1),
   augment: flag,
@@ -56,6 +55,7 @@ export const loopOptions = {
 export const TrainOptions = z
   .object({
     ...loopOptions,
+    masks: oneOf(["made", "given"]),
     pretrained_model_name_or_path: file.optional(),
     unet_config: file.optional(),
     model: oneOf(["hd", "dc"]),

@@ -52,7 +52,7 @@ test("draws a set that the checker accepts, the same bytes with any number of th
   const report = toile(["data", "check", three]);
   expect(report).toMatchObject({ code: 0, err: "" });
   expect(report.out).toContain("train  paired    upperbody         2 pairs  upper_body/train_pairs.txt\n");
-  expect(report.out).toMatch(/\d+ files, no problem\n$/);
+  expect(report.out).toMatch(/\nmasks: --masks made, --masks given\n\d+ files, no problem\n$/);
 });
 
 test("the checker ends with 1 and names what is wrong", () => {

@@ -1,5 +1,6 @@
 import {
   copyFileSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -11,6 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openPairs } from "../../src/cli/pairs.ts";
+import type { LoopArguments } from "../../src/cli/train_options.ts";
 import { checkDataset } from "../../src/node/data/check.ts";
 import { folderDataset, type FolderOptions } from "../../src/node/data/folder.ts";
 import { openPool } from "../../src/node/data/pool.ts";
@@ -140,6 +143,25 @@ test("VITON-HD without a list of its own for unpaired ones has the second garmen
   writeFileSync(join(vitonHd, "test_pairs.txt"), "00000_00.png 00000_00.png\n"); // as some hand the set on
   await expect(folderDataset(vitonHd, ask({ order: "unpaired" }))).rejects.toThrow("no unpaired pairs of test");
   for (const name of ["test_pairs.txt", "test_pairs_unpaired.txt"]) writeFileSync(join(vitonHd, name), own);
+});
+
+test("a set with masks alone trains what needs none, and says how it trains the rest", async () => {
+  const set = join(root, "masks-alone");
+  cpSync(join(vitonHd, "test"), join(set, "train"), { recursive: true });
+  copyFileSync(join(vitonHd, "test_pairs.txt"), join(set, "train_pairs.txt"));
+  expect((await checkDataset(set)).masks).toEqual(["made", "given"]);
+  rmSync(join(set, "train/image-parse-v3"), { recursive: true });
+  expect(await checkDataset(set)).toMatchObject({ masks: ["given"], problems: [] });
+  const options = { dataset_dir: set, width: 48, height: 64, dataloader_num_workers: 0, drawn_seed: 0 };
+  const open = async (masks: "made" | "given" | "none") =>
+    openPairs(options as unknown as LoopArguments, "half", masks);
+  await expect(open("made")).rejects.toThrow(
+    `--masks made needs label maps and key points, which ${set} has not: use --masks given`,
+  );
+  expect((await (await open("given")).get(0)).mask.data).toContain(255);
+  rmSync(join(set, "train/agnostic-mask"), { recursive: true });
+  expect((await checkDataset(set, { decode: false })).masks).toEqual([]);
+  expect((await (await open("none")).get(0)).mask.data).not.toContain(255);
 });
 
 test("Dress Code with lists in its root too, as some releases have, is not taken for VITON-HD", async () => {

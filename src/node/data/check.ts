@@ -10,7 +10,7 @@ import {
 } from "../../training/data/layouts.ts";
 import type { Category } from "../../vision/agnostic.ts";
 import { readImage, readMask } from "../images.ts";
-import { layoutOf, listsIn, maskOf, readLabelMap, readList, readPose } from "./folder.ts";
+import { layoutOf, listsIn, maskOf, maskSources, type MaskSource, readLabelMap, readList, readPose } from "./folder.ts";
 
 /** Pairs of one list. */
 export interface ListCount {
@@ -33,6 +33,8 @@ export interface DatasetReport {
   readonly layout: LayoutName;
   /** Pairs of each list. */
   readonly lists: readonly ListCount[];
+  /** Which masks a training can have of every pair: made from label maps and key points, or the set's own. */
+  readonly masks: readonly MaskSource[];
   /** Files that were opened or looked for. */
   readonly files: number;
   /** Files that are missing, misnamed or damaged. */
@@ -99,7 +101,8 @@ export async function checkDataset(root: string, options: CheckOptions = {}): Pr
   const problems: Problem[] = [];
   const tasks: CheckTask[] = [];
   const seen = new Set<string>();
-  for (const list of await listsIn(root)) {
+  const all = await listsIn(root);
+  for (const list of all) {
     const { path, split, order, category } = list;
     const isKnown = lists.some((other) => other.list === path); // one list may be of two orders: its faults are said once
     const pairs = await readList(root, list, (what) => isKnown || problems.push({ file: path, what }));
@@ -120,7 +123,8 @@ export async function checkDataset(root: string, options: CheckOptions = {}): Pr
     onProgress(++done, wanted.length);
     return result;
   });
-  return { layout, lists, files: seen.size, problems: [...problems, ...found.flat()] };
+  const masks = await maskSources(root, all);
+  return { layout, lists, masks, files: seen.size, problems: [...problems, ...found.flat()] };
 }
 
 /** Which of a pair's files are to be decoded; notes those that are missing. */

@@ -1,5 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import {
   filesOf,
   fromLip,
@@ -39,9 +39,12 @@ export interface FolderOptions {
   readonly height: number;
   /** Of those that the set has. Default: all of them. */
   readonly categories?: readonly Category[];
-  /** given: the set's own masks; or how to make them from its label maps and key points. */
-  readonly mask?: "given" | TrainingMaskOptions;
+  /** given: the set's own masks; none: all zeros; or how to make them from its label maps and key points. */
+  readonly mask?: "given" | "none" | TrainingMaskOptions;
 }
+
+/** Where masks come from: made from label maps and key points, or the set's own. */
+export type MaskSource = "made" | "given";
 
 const exists = async (path: string): Promise<boolean> =>
   stat(path).then(
@@ -77,9 +80,27 @@ export async function listsIn(root: string): Promise<PairList[]> {
   return pairs.some(({ person, garment }) => person !== garment) ? [...found, unpaired] : found;
 }
 
+/** Which masks there can be of every pair of some lists: what they need lies in folders of its own. */
+export async function maskSources(root: string, lists: readonly PairList[]): Promise<MaskSource[]> {
+  const isFilled = async (file: string) => (await readdir(join(root, dirname(file))).catch(() => [])).length > 0;
+  const needs = lists.map((list) => filesOf(list, { person: "any", garment: "any" }));
+  const all = async (files: readonly string[]) => (await Promise.all(files.map(isFilled))).every(Boolean);
+  const made = await all(needs.flatMap(({ labels, keyPoints }) => [labels, keyPoints]));
+  return [
+    ...(made ? ["made" as const] : []),
+    ...((await all(needs.map(({ mask }) => mask))) ? ["given" as const] : []),
+  ];
+}
+
 export async function readList(root: string, list: PairList, complain?: (what: string) => void): Promise<Pair[]> {
   return parsePairs(list, await directory(root).text(list.path), complain);
 }
+
+/** The lists of a set that are asked for. */
+export const chosenLists = async (root: string, { split, order, categories }: FolderOptions): Promise<PairList[]> =>
+  (await listsIn(root)).filter(
+    (list) => list.split === split && list.order === order && (categories?.includes(list.category) ?? true),
+  );
 
 interface Entry {
   readonly list: PairList;
@@ -92,9 +113,7 @@ interface Entry {
  */
 export async function folderDataset(root: string, options: FolderOptions): Promise<TryOnDataset> {
   const { split, order, categories } = options;
-  const lists = (await listsIn(root)).filter(
-    (list) => list.split === split && list.order === order && (categories?.includes(list.category) ?? true),
-  );
+  const lists = await chosenLists(root, options);
   const entries: Entry[] = [];
   for (const list of lists) for (const pair of await readList(root, list)) entries.push({ list, pair });
   if (entries.length === 0)
@@ -119,10 +138,10 @@ async function readSample(root: string, { list, pair }: Entry, options: FolderOp
   const truth = list.order === "paired" ? person : isKnown ? await read(files.truth!) : undefined;
   const names = pair;
   const { category } = list;
-  if (mask === "given") {
-    const given = resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest");
-    return { person, garment, mask: given, truth, category, labels: undefined, pose: undefined, names };
-  }
+  const withMask = (of: GrayImage) => ({ person, garment, mask: of, truth, category, labels: undefined, pose: undefined, names }); // prettier-ignore
+  if (mask === "none") return withMask({ width, height, data: new Uint8Array(width * height) });
+  if (mask === "given")
+    return withMask(resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest"));
   const labels = resize(await readLabelMap(root, list, files), width, height, "nearest");
   const pose = await readPose(root, list, files, original);
   const made = maskOf(join(root, files.labels), labels, pose, { ...mask, category });
