@@ -8,7 +8,7 @@ import type { AblateArguments } from "./ablate.ts";
 import type { DataArguments } from "./data.ts";
 import type { EvaluateArguments } from "./evaluate.ts";
 import type { MaskArguments } from "./mask.ts";
-import { addTrain, addTrainVae } from "./train_commands.ts";
+import { addTrain, addTrainVae, givenTo } from "./train_commands.ts";
 import type { TryOnArguments } from "./try-on.ts";
 import type { TuneArguments } from "./tune.ts";
 
@@ -31,8 +31,7 @@ function program(): Command {
   addEvaluateDrawn(toile);
   addAblate(toile);
   addData(toile);
-  addTrain(toile).action(async (options) => finish(await (await import("./train.ts")).trainTryOn(options)));
-  addTrainVae(toile).action(async (options) => finish(await (await import("./train-vae.ts")).trainVae(options)));
+  addTrainings(toile);
   addGenerate(toile);
   addConvert(toile);
   toile
@@ -76,6 +75,15 @@ function program(): Command {
     )
     .action(async (options: TuneArguments) => finish(await (await import("./tune.ts")).tune(options)));
   return toile;
+}
+
+function addTrainings(toile: Command): void {
+  addTrain(toile).action(async (options, command: Command) =>
+    finish(await (await import("./train.ts")).trainTryOn(options, givenTo(command))),
+  );
+  addTrainVae(toile).action(async (options, command: Command) =>
+    finish(await (await import("./train-vae.ts")).trainVae(options, givenTo(command))),
+  );
 }
 
 function addGenerate(toile: Command): void {

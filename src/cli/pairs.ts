@@ -35,7 +35,8 @@ export const drawnOptions = (shown: keyof typeof FIGURES, options: DrawnChoice):
 function drawnSpec(shown: Shown, { length, ...options }: DrawnChoice): DatasetSpec {
   if (shown !== "both") return { kind: "drawn", ...drawnOptions(shown, { ...options, ...(length && { length }) }) };
   const each = { ...options, ...(length && { length: Math.ceil(length / 2) }) };
-  return { kind: "interleaved", sets: [drawnSpec("half", each), drawnSpec("whole", each)] };
+  const sets = [drawnSpec("half", each), drawnSpec("whole", each)];
+  return { kind: "interleaved", sets, ...(length && { most: length }) };
 }
 
 /** Pairs that no training sees: drawn people, with a seed of their own. */

@@ -18,6 +18,7 @@ import { sheet } from "../vision/sheet.ts";
 import { checkpointFolder } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, type ExitCode } from "./errors.ts";
+import { refuseIdleVae } from "./idle_options.ts";
 import type { Interrupt } from "./interrupt.ts";
 import { readJson } from "./json.ts";
 import { parseOptions } from "./options.ts";
@@ -27,8 +28,9 @@ import { TrainVaeOptions, type TrainVaeArguments } from "./train_options.ts";
 import { train, untilInterrupted } from "./training.ts";
 
 /** `toile train-vae`: the autoencoder, on random crops of persons and garments. */
-export async function trainVae(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
+export async function trainVae(raw: Readonly<Record<string, unknown>>, given: ReadonlySet<string>): Promise<ExitCode> {
   const options = parseOptions(TrainVaeOptions, raw);
+  refuseIdleVae(options, given);
   await checkFolder(options.output_dir);
   return untilInterrupted((interrupt) => work(options, interrupt));
 }

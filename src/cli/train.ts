@@ -27,6 +27,7 @@ import { checkpointFolder } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { openFusion } from "./fusion.ts";
+import { refuseIdle } from "./idle_options.ts";
 import type { Interrupt } from "./interrupt.ts";
 import { parseOptions } from "./options.ts";
 import { readJson } from "./json.ts";
@@ -36,8 +37,12 @@ import { TrainOptions, type TrainArguments } from "./train_options.ts";
 import { train, untilInterrupted } from "./training.ts";
 
 /** `toile train`: both UNets of the try-on, together. */
-export async function trainTryOn(raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
+export async function trainTryOn(
+  raw: Readonly<Record<string, unknown>>,
+  given: ReadonlySet<string>,
+): Promise<ExitCode> {
   const options = parseOptions(TrainOptions, raw);
+  refuseIdle(options, given);
   await checkFolder(options.output_dir);
   return untilInterrupted((interrupt) => work(options, interrupt));
 }

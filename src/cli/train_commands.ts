@@ -13,12 +13,13 @@ function addLoopOptions(command: Command, rate: string): Command {
     .option("--augment", "mirror, move, scale and tint the pairs")
     .option("--width <pixels>", "width of the pictures, a multiple of 8", "384")
     .option("--height <pixels>", "height of the pictures, a multiple of 8", "512")
+    .option("--resolution <pixels>", "both of these at once, for square pictures")
     .option("--output_dir <dir>", "folder for checkpoints and logs", "training")
     .option("--train_batch_size <n>", "pairs of one forward pass", "4")
     .option("--gradient_accumulation_steps <n>", "forward passes of one optimiser step", "1")
     .option("--learning_rate <x>", "AdamW's", rate)
     .option("--lr_scheduler <name>", LR_SCHEDULERS.join(", "), "constant")
-    .option("--lr_warmup_steps <n>", "optimiser steps in which the rate grows from zero", "0")
+    .option("--lr_warmup_steps <n>", "optimiser steps in which the rate grows from zero; constant has none", "0")
     .option("--lr_num_cycles <n>", "restarts of cosine_with_restarts", "1")
     .option("--lr_power <x>", "exponent of polynomial", "1.0")
     .option("--max_train_steps <n>", "optimiser steps; without it the epochs count")
@@ -38,6 +39,10 @@ function addLoopOptions(command: Command, rate: string): Command {
     .option("--logging_dir <dir>", "folder for logs inside --output_dir", "logs")
     .option("--validation_steps <n>", "pictures from held-out pairs every so many steps");
 }
+
+/** Names of the options on the command line, without those that have their defaults. */
+export const givenTo = (command: Command): ReadonlySet<string> =>
+  new Set(Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === "cli"));
 
 /** Declares `toile train`. */
 export function addTrain(toile: Command): Command {

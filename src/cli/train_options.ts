@@ -24,6 +24,7 @@ export const loopOptions = {
   drawn_seed: whole(0, 2 ** 32 - 1),
   augment: flag,
   dataloader_num_workers: whole(0, 64).default(defaultWorkers()),
+  resolution: size.optional(),
   width: size,
   height: size,
   output_dir: file,
@@ -52,6 +53,12 @@ export const loopOptions = {
   validation_steps: count.optional(),
 };
 
+/** Pictures as high as wide, where that was asked for. */
+const squared = <T extends { resolution?: number | undefined; width: number; height: number }>(options: T): T => {
+  const { resolution: side } = options;
+  return side === undefined ? options : { ...options, width: side, height: side };
+};
+
 export const TrainOptions = z
   .object({
     ...loopOptions,
@@ -73,6 +80,7 @@ export const TrainOptions = z
     gradient_checkpointing: flag,
     cache_latents: flag,
   })
+  .transform(squared)
   .superRefine(({ augment, cache_latents }, context) => {
     if (augment && cache_latents)
       context.addIssue({
@@ -93,6 +101,7 @@ export const TrainVaeOptions = z
     crop: whole(8, MANY).refine((value) => value % 8 === 0, "is not divisible by 8"),
     kl_weight: real(0, 1e6),
   })
+  .transform(squared)
   .superRefine(({ crop, width, height }, context) => {
     if (crop > Math.min(width, height))
       context.addIssue({ code: "custom", path: ["crop"], message: `is larger than ${width}x${height}` });

@@ -170,6 +170,10 @@ async function wantedCheckpoint(output: OutputFolder, options: LoopArguments): P
   const { resume_from_checkpoint: given, output_dir: folder } = options;
   const isPath = resolve(dirname(given!)) === resolve(folder);
   const wanted = isPath ? basename(given!) : given!;
+  if (basename(wanted) !== wanted)
+    throw new UsageError(
+      `--resume_from_checkpoint "${given}" is no checkpoint-N of --output_dir ${folder}, nor "latest"`,
+    );
   const all = await checkpoints(output);
   const step = all.find(({ name }) => name === wanted)?.step ?? Infinity;
   const later = all.filter((other) => other.step > step).map(({ name }) => name);

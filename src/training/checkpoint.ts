@@ -49,7 +49,8 @@ export async function saveCheckpoint(
     for (const network of networks) {
       await writeNetwork(write, network.folder, network, (name) => masters.numbers(name));
       const average = async (name: string) => ema?.shadow.get(name)?.data() ?? masters.numbers(name);
-      if (ema) await writeNetwork(write, `${network.folder}_ema`, network, average);
+      const averaged = { ...network, config: { ...network.config, ...ema?.config } };
+      if (ema) await writeNetwork(write, `${network.folder}_ema`, averaged, average);
     }
     await write(OPTIMIZER, safetensorsStream(moments(optimizer), optimizerSteps(optimizer)));
     await write(STATE, text({ ...run, ema_optimization_step: ema?.optimizationStep }));

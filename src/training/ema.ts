@@ -45,6 +45,15 @@ export class EMAModel {
     return Math.max(Math.min(grown, decay), minDecay);
   }
 
+  /** What diffusers' `EMAModel.from_pretrained` looks for in the averages' config.json. */
+  get config(): Readonly<Record<string, unknown>> {
+    const { decay, minDecay, updateAfterStep, useEmaWarmup, invGamma, power } = this.options;
+    return {
+      ...{ decay, min_decay: minDecay, optimization_step: this.optimizationStep, update_after_step: updateAfterStep },
+      ...{ use_ema_warmup: useEmaWarmup, inv_gamma: invGamma, power },
+    };
+  }
+
   /** Moves the averages towards the parameters as they are now. */
   step(): void {
     this.optimizationStep++;

@@ -70,6 +70,8 @@ describe("toile train", () => {
     const resumed = toile([...other, "--resume_from_checkpoint", "latest"]);
     expect([resumed.code, resumed.err]).toEqual([0, expect.stringMatching(/going on from checkpoint-[24]\n/)]);
     expect(weights(killed, 6)).toEqual(weights(whole, 6));
+    const averages = JSON.parse(readFileSync(join(whole, "checkpoint-6/unet_vton_ema/config.json"), "utf8"));
+    expect(averages).toMatchObject({ in_channels: 16, decay: 0.9999, optimization_step: 6, power: 2 / 3 }); // EMAModel's
     expect(readdirSync(killed).sort()).toEqual(["checkpoint-6", "logs"]);
   });
 
@@ -194,6 +196,8 @@ describe("toile train", () => {
     expect([other.code, other.err]).toEqual([1, expect.stringContaining("neither VITON-HD")]);
     const missing = toile(unetRun(out, folder, ["--resume_from_checkpoint", "checkpoint-9"]));
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("checkpoint-9: manifest.json is missing")]);
+    const elsewhere = toile(unetRun(out, folder, ["--resume_from_checkpoint", "/elsewhere/checkpoint-1"]));
+    expect([elsewhere.code, elsewhere.err]).toEqual([2, expect.stringContaining("is no checkpoint-N of --output_dir")]);
   });
 });
 

@@ -9,7 +9,7 @@ import { writePair, type WriteOptions } from "./write.ts";
 export type DatasetSpec = (
   | ({ readonly kind: "drawn" } & DrawnOptions)
   | ({ readonly kind: "folder"; readonly root: string } & FolderOptions)
-  | { readonly kind: "interleaved"; readonly sets: readonly DatasetSpec[] }
+  | { readonly kind: "interleaved"; readonly sets: readonly DatasetSpec[]; readonly most?: number }
 ) & { readonly augment?: AugmentOptions & { readonly seed: number } };
 
 /**
@@ -24,7 +24,7 @@ export async function openDataset(spec: DatasetSpec): Promise<TryOnDataset> {
 async function plainDataset(spec: DatasetSpec): Promise<TryOnDataset> {
   if (spec.kind === "drawn") return drawnDataset(spec);
   if (spec.kind === "folder") return folderDataset(spec.root, spec);
-  return interleaved(await Promise.all(spec.sets.map(openDataset)));
+  return interleaved(await Promise.all(spec.sets.map(openDataset)), spec.most);
 }
 
 /** What a thread can be asked for. */

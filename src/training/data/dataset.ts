@@ -36,10 +36,10 @@ export interface TryOnDataset {
   close?(): Promise<void>;
 }
 
-/** Samples of several sets in turn, as many of each as the shortest has. */
-export function interleaved(sets: readonly TryOnDataset[]): TryOnDataset {
+/** Samples of several sets in turn, as many of each as the shortest has, and `most` together. */
+export function interleaved(sets: readonly TryOnDataset[], most = Infinity): TryOnDataset {
   return {
-    length: sets.length * Math.min(...sets.map(({ length }) => length)),
+    length: Math.min(most, sets.length * Math.min(...sets.map(({ length }) => length))),
     get: (index, epoch) => sets[index % sets.length]!.get(Math.floor(index / sets.length), epoch),
     close: async () => void (await Promise.all(sets.map((set) => set.close?.()))),
   };

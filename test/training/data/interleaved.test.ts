@@ -8,6 +8,7 @@ test("sets in turn, as many of each as the shortest has", async () => {
   const dresses = drawnDataset({ ...shared, categories: ["dress"], length: 3 });
   const both = interleaved([tops, dresses]);
   expect(both.length).toBe(6);
+  expect(interleaved([tops, dresses], 5).length).toBe(5);
   const categories: string[] = [];
   for (let i = 0; i < both.length; i++) categories.push((await both.get(i)).category);
   expect(categories).toEqual(["upperbody", "dress", "upperbody", "dress", "upperbody", "dress"]);
