@@ -48,9 +48,16 @@ export interface DownloadOptions {
 /** A fetch that may be tried again. */
 export class Died extends Error {}
 
-/** Waits, unless the signal says otherwise. */
+/** Waits, or until the signal says otherwise. */
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+  signal?.throwIfAborted();
+  let over = () => {};
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    over = () => (clearTimeout(timer), resolve());
+    signal?.addEventListener("abort", over);
+  });
+  signal?.removeEventListener("abort", over);
   signal?.throwIfAborted();
 }
 
@@ -75,16 +82,17 @@ export async function persist<T>(
   reached: () => number,
 ): Promise<T> {
   const { retries = 3, backoff = 500, signal } = options;
-  for (let [failures, before] = [0, reached()]; ;) {
+  for (let [failures, best] = [0, reached()]; ;) {
     try {
       signal?.throwIfAborted();
       return await attempt();
     } catch (error) {
       if (!(error instanceof Died)) throw error;
-      failures = reached() > before ? 1 : failures + 1;
-      before = reached();
+      // where a server knows no ranges it begins again: only what was never reached before is progress
+      failures = reached() > best ? 1 : failures + 1;
+      best = Math.max(best, reached());
       if (failures > retries)
-        throw new InputError(url, `${error.message}, ${failures} times in a row after ${before} bytes`, {
+        throw new InputError(url, `${error.message}, ${failures} times in a row after ${best} bytes`, {
           cause: error.cause,
         });
       await pause(backoff * 2 ** (failures - 1), signal);
@@ -98,8 +106,13 @@ class Incoming {
   etag: string | undefined;
   /** Bytes that have come. */
   done: number;
+  /** Of the whole file, where that is known. */
+  total: number | undefined;
+  /** Whether the server has sent no other part than it was asked for. */
+  ranges = true;
 
-  constructor(stored: StoredBytes | undefined) {
+  constructor(stored: StoredBytes | undefined, total: number | undefined) {
+    this.total = total;
     this.#bytes = stored?.bytes ?? new Uint8Array();
     this.done = this.#bytes.length;
     this.etag = stored?.etag;
@@ -114,10 +127,10 @@ class Incoming {
     this.etag = etag;
   }
 
-  append(chunk: Uint8Array, total: number | undefined): void {
+  append(chunk: Uint8Array): void {
     const needed = this.done + chunk.length;
     if (needed > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(needed, total ?? 2 * needed));
+      const grown = new Uint8Array(Math.max(needed, this.total ?? 2 * needed));
       grown.set(this.bytes);
       this.#bytes = grown;
     }
@@ -142,32 +155,42 @@ function contentLength(response: Response): number | undefined {
   return length === null || response.headers.get("content-encoding") ? undefined : Number(length);
 }
 
+/** Whether a 206 is what is missing. Other origins may hide where it begins (CORS), not how long it is. */
+function isRest(response: Response, { done, total }: Incoming): boolean {
+  const range = contentRange(response);
+  if (range || response.headers.has("content-range")) return range?.start === done;
+  return total !== undefined && contentLength(response) === total - done;
+}
+
 /** Fetches what is missing of a file. @throws Died when the stream ends before the file does */
 async function fetchRest(url: string, expected: Expected, incoming: Incoming, options: DownloadOptions): Promise<void> {
   const { signal, onProgress } = options;
   // without a strong name of its version a part cannot be told from one of another version
-  const resumes = incoming.done > 0 && incoming.etag !== undefined && !incoming.etag.startsWith("W/");
+  const isNamed = incoming.etag !== undefined && !incoming.etag.startsWith("W/");
+  const resumes = incoming.done > 0 && isNamed && incoming.ranges;
   if (!resumes) incoming.startOver(undefined);
   const headers = resumes ? { range: `bytes=${incoming.done}-`, "if-range": incoming.etag! } : undefined;
   const response = await request(url, { ...(headers && { headers }), ...(signal && { signal }) });
-  const range = response.status === 206 ? contentRange(response) : undefined;
-  const goesOn = range?.start === incoming.done;
+  const goesOn = response.status === 206 && isRest(response, incoming);
   if (response.status !== 200 && !goesOn) {
     await response.body?.cancel();
     incoming.startOver(undefined);
+    incoming.ranges &&= response.status !== 206;
     throw new Died(`the server answers ${response.status} with another part than was asked for`);
   }
   if (!goesOn) incoming.startOver(versionOf(response));
-  const total = goesOn ? range.total : contentLength(response);
-  checkSize(expected, total);
+  const told = goesOn ? contentRange(response)?.total : contentLength(response);
+  checkSize(expected, told);
+  const total = told ?? (goesOn ? incoming.total : undefined);
+  incoming.total = total ?? expected.bytes;
   for (const reader = response.body!.getReader(); ;) {
     const { done, value } = await reader.read().catch((cause: unknown) => {
       signal?.throwIfAborted();
       throw new Died("the connection breaks off", { cause });
     });
     if (done) break;
-    incoming.append(value, total ?? expected.bytes);
-    onProgress?.(expected.path, incoming.done, total ?? expected.bytes);
+    incoming.append(value);
+    onProgress?.(expected.path, incoming.done, incoming.total);
   }
   if (total !== undefined && incoming.done < total) throw new Died("the connection ends early");
 }
@@ -228,7 +251,7 @@ export async function download(
   const kept = (await store?.get(key).catch(refused)) ?? undefined;
   const isOld = kept?.complete && expected.sha256 === undefined && !(await isUnchanged(url, kept.etag, options));
   const stored = isOld ? undefined : kept;
-  const incoming = new Incoming(stored);
+  const incoming = new Incoming(stored, expected.bytes);
   try {
     if (!stored?.complete)
       await persist(

@@ -1,81 +1,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cacheStore, remoteFolder, type ByteStore, type StoredBytes } from "../../src/checkpoint/remote.ts";
 import { openSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { filesFolder } from "../../src/checkpoint/source.ts";
 import { directory } from "../../src/node/files.ts";
 import { shipped } from "../../src/node/package.ts";
-
-/** What a server does with a request that is not handled as usual. @returns whether it has answered */
-type Trick = (request: IncomingMessage, response: ServerResponse, asked: number) => boolean;
-
-interface Served {
-  readonly url: string;
-  /** Path and `range` of every GET, in order. */
-  readonly gets: string[];
-  /** Bytes of files that were sent, those of broken answers too. */
-  sent: number;
-}
-
-const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
-
-const etagOf = (bytes: Uint8Array) => `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
-
-/** A server of files with ranges, as RFC 9110 has them, and with tricks by path. */
-async function serve(
-  files: Map<string, Uint8Array>,
-  tricks: Readonly<Record<string, Trick>> = {},
-  onHead = 200,
-): Promise<Served> {
-  const asked = new Map<string, number>();
-  const served: Served = { url: "", gets: [], sent: 0 };
-  const server = createServer((request, response) => {
-    const path = decodeURIComponent(request.url!.slice(1));
-    const bytes = files.get(path);
-    if (request.method === "GET") {
-      served.gets.push([path, request.headers.range].filter(Boolean).join(" "));
-      asked.set(path, (asked.get(path) ?? 0) + 1);
-      if (tricks[path]?.(request, response, asked.get(path)!)) return;
-    }
-    if (!bytes) return void response.writeHead(404).end();
-    if (request.method === "HEAD" && onHead !== 200) return void response.writeHead(onHead).end();
-    const etag = etagOf(bytes);
-    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
-    const isPart = range && [undefined, etag].includes(request.headers["if-range"] as string | undefined);
-    const [from, to] = isPart ? [Number(range[1]), Number(range[2] || bytes.length - 1)] : [0, bytes.length - 1];
-    const length = { "content-length": to + 1 - from, etag, "accept-ranges": "bytes" };
-    if (isPart) response.writeHead(206, { ...length, "content-range": `bytes ${from}-${to}/${bytes.length}` });
-    else response.writeHead(200, length);
-    if (request.method === "HEAD") return void response.end();
-    served.sent += to + 1 - from;
-    response.end(bytes.subarray(from, to + 1));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closers.push(() => (server.closeAllConnections(), server.close()));
-  return Object.assign(served, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
-}
-
-/** Sends a share of the file, then cuts the line. */
-const dies =
-  (bytes: Uint8Array, share: number, times: number): Trick =>
-  (request, response, asked) => {
-    if (asked > times) return false;
-    const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
-    const head = { "content-length": bytes.length - from, etag: etagOf(bytes) };
-    if (from > 0)
-      response.writeHead(206, { ...head, "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` });
-    else response.writeHead(200, head);
-    const end = from + Math.floor(share * (bytes.length - from));
-    response.write(bytes.subarray(from, end), () => setTimeout(() => response.destroy(), 50));
-    return true;
-  };
+import { dies, serve, type Trick } from "./serve.ts";
 
 const FILE = "unet/weights.bin";
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 2654435761) >>> 24);
@@ -122,6 +54,52 @@ describe("a file over HTTP", () => {
     const served = await serve(withManifest(), { [FILE]: dies(content, 0.4, 8) });
     expect(await all(served.url, { retries: 1 })).toBe(sha256);
     expect(served.gets.length).toBe(10);
+  });
+
+  test("which ends here and there, from the beginning each time, is given up", async () => {
+    const here: Trick = (_, response, asked) => {
+      response.writeHead(200, { "content-length": content.length }); // neither ranges nor versions
+      const end = (asked % 2 ? 0.35 : 0.4) * content.length;
+      response.write(content.subarray(0, end), () => setTimeout(() => response.destroy(), 5));
+      return true;
+    };
+    const served = await serve(withManifest(), { [FILE]: here });
+    await expect(all(served.url, { retries: 2 })).rejects.toThrow(/breaks off, 3 times in a row after 120000 bytes$/);
+  });
+
+  /** Answers as a server of another origin that lets its parts' place be read by nobody. */
+  const hidden =
+    (chunked: boolean): Trick =>
+    (request, response, asked) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
+      const version = { "last-modified": "Mon, 01 Jan 2024 00:00:00 GMT" };
+      response.writeHead(from ? 206 : 200, {
+        ...(!chunked && { "content-length": content.length - from }),
+        ...version,
+      });
+      if (asked > 2) response.end(content.subarray(from));
+      else response.write(content.subarray(from, from + 60_000), () => setTimeout(() => response.destroy(), 20));
+      return true;
+    };
+
+  test("goes on where the place of a part is hidden, and its length fits", async () => {
+    const served = await serve(new Map([[FILE, content]]), { [FILE]: hidden(false) });
+    expect(await all(served.url)).toBe(sha256);
+    expect(served.gets.slice(-2)).toEqual([`${FILE} bytes=60000-`, `${FILE} bytes=120000-`]);
+  });
+
+  test("begins again, and asks for no part twice, where neither is told", async () => {
+    const served = await serve(withManifest(), { [FILE]: hidden(true) });
+    expect(await all(served.url)).toBe(sha256);
+    expect(served.gets.slice(1)).toEqual([FILE, `${FILE} bytes=60000-`, FILE]);
+  });
+
+  test("that pauses before a retry hears at once that nobody wants it", async () => {
+    const served = await serve(withManifest(), { [FILE]: dies(content, 0, 99) });
+    const signal = AbortSignal.timeout(200);
+    const began = performance.now();
+    await expect(all(served.url, { signal, backoff: 5000 })).rejects.toThrow(/timeout/);
+    expect(performance.now() - began).toBeLessThan(3000);
   });
 
   test("which never comes is given up, in one line", async () => {
