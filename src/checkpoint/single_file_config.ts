@@ -3,7 +3,10 @@ import type { TensorInfo } from "./source.ts";
 type Tensors = ReadonlyMap<string, Pick<TensorInfo, "shape">>;
 type Config = Readonly<Record<string, unknown>>;
 
-/** The scheduler of Stable Diffusion 1: a single file brings none. */
+/**
+ * The scheduler of Stable Diffusion 1, as its repository has it: a single file brings none. What it leaves out, such as
+ * the spacing of timesteps, is each class's own default.
+ */
 export const SD1_SCHEDULER: Config = {
   _class_name: "PNDMScheduler",
   beta_end: 0.012,
@@ -15,7 +18,6 @@ export const SD1_SCHEDULER: Config = {
   set_alpha_to_one: false,
   skip_prk_steps: true,
   steps_offset: 1,
-  timestep_spacing: "leading",
   trained_betas: null,
 };
 

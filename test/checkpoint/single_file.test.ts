@@ -6,6 +6,7 @@ import { openSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { CONFIG_KEY, openSingleFile, PARTS, toSingleFile, type Configs } from "../../src/checkpoint/single_file.ts";
 import { bytesSource, type TensorSource } from "../../src/checkpoint/source.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../src/checkpoint/write.ts";
+import { configuredScheduler } from "../../src/schedulers/create.ts";
 import { fixture } from "../helpers.ts";
 import { asFolder, layoutFiles } from "../pipelines/sd_setup.ts";
 
@@ -96,6 +97,20 @@ describe("a single file and diffusers' layout", () => {
     expect(openSingleFile(await open(tensors, stored)).configs.unet["attention_head_dim"]).toBe(2);
     const configs = { unet: { attention_head_dim: 4 } };
     expect(openSingleFile(await open(tensors, stored), { configs }).configs.unet["attention_head_dim"]).toBe(4);
+  });
+
+  test("another scheduler takes the timesteps that it takes of the published configuration", async () => {
+    const { scheduler: config } = openSingleFile(await open(await singleTensors())).configs;
+    const timesteps = (name?: string) => {
+      const scheduler = configuredScheduler(config, name);
+      scheduler.setTimesteps(5);
+      return [...scheduler.timesteps];
+    };
+    // diffusers 0.24: Euler and DPM-Solver take "linspace" where nothing is said, PNDM and DDIM "leading"
+    expect(timesteps("euler")).toEqual([999, 749.25, 499.5, 249.75, 0]);
+    expect(timesteps("dpmpp-2m")[0]).toBe(999);
+    expect(timesteps("ddim")).toEqual([801, 601, 401, 201, 1]);
+    expect(timesteps()[0]).toBe(801);
   });
 
   test("averages are taken when they are asked for, and there are more than 100", async () => {
