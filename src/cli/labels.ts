@@ -1,7 +1,7 @@
 import { fileSource } from "../node/files.ts";
 import { readLabels } from "../node/labels.ts";
 import { InputError } from "../util/errors.ts";
-import { agnosticMask, type AgnosticOptions } from "../vision/agnostic.ts";
+import { agnosticMask, combineMasks, type AgnosticOptions, type Category } from "../vision/agnostic.ts";
 import type { GrayImage } from "../vision/image.ts";
 import { parseKeyPoints } from "../vision/keypoints.ts";
 import type { Pose } from "../vision/pose.ts";
@@ -23,18 +23,28 @@ interface LabelFiles {
 
 interface FromFiles {
   readonly mask: GrayImage;
+  /** Where each garment may go. */
+  readonly regions: readonly GrayImage[];
   readonly generated: { readonly labels: GrayImage; readonly pose: Pose | undefined };
   /** Milliseconds that the mask took, once everything was read. */
   readonly time: number;
 }
 
-/** The mask that `--labels` and `--keypoints` say. */
-export async function maskFromFiles(options: MaskOptions & LabelFiles): Promise<FromFiles> {
+/**
+ * The mask that `--labels` and `--keypoints` say.
+ * @param more - categories of what is worn at once; the mask is where any of it may go
+ */
+export async function maskFromFiles(
+  options: MaskOptions & LabelFiles,
+  more: readonly Category[] = [],
+): Promise<FromFiles> {
   const labels = await readLabels(options.labels!);
   const pose = options.keypoints === undefined ? undefined : await readKeyPoints(options.keypoints);
   const began = performance.now();
-  const mask = agnosticMask(labels, pose, maskSettings(options));
-  return { mask, generated: { labels, pose }, time: performance.now() - began };
+  const settings = maskSettings(options);
+  const regions = [options.category, ...more].map((category) => agnosticMask(labels, pose, { ...settings, category }));
+  const mask = regions.reduce((a, b) => combineMasks(a, b, "add"));
+  return { mask, regions, generated: { labels, pose }, time: performance.now() - began };
 }
 
 /** Key points are hundreds of bytes; a file of megabytes is another one. */

@@ -138,11 +138,13 @@ const TryOnOptions = z
     if (places && attention === undefined) complain("needs --attention");
     if (places?.some(({ x, y }) => x >= width || y >= height)) complain(`leaves the result of ${width}x${height}`);
   })
-  .superRefine(({ mask, labels, keypoints, category }, context) => {
+  .superRefine(({ mask, labels, keypoints, category, moreGarment }, context) => {
     const complain = (option: string, message: string) => context.addIssue({ code: "custom", path: [option], message });
     if (mask !== undefined && labels !== undefined) complain("labels", "makes a mask: leave --mask out");
     if (labels === undefined && keypoints !== undefined) complain("keypoints", "needs --labels");
-    if (labels !== undefined && keypoints === undefined && category !== "lowerbody") complain("keypoints", "is needed");
+    const worn = [category, ...(Array.isArray(moreGarment) ? moreGarment : []).map((more) => more.category)];
+    const isLower = worn.every((each) => each === "lowerbody");
+    if (labels !== undefined && keypoints === undefined && !isLower) complain("keypoints", "is needed");
   })
   .superRefine(({ mask, maskCombine, unets, ema, model, moreGarment }, context) => {
     if (model === "hd" && moreGarment.some(({ category }) => category !== "upperbody"))

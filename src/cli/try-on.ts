@@ -84,7 +84,7 @@ async function dress(
   return EXIT.ok;
 }
 
-type Pictures = Pick<TryOnInputs, "person" | "garment" | "moreGarments" | "mask" | "noise"> & {
+type Pictures = Pick<TryOnInputs, "person" | "garment" | "moreGarments" | "mask" | "regions" | "noise"> & {
   readonly fusion: FusionStrategy;
 };
 
@@ -132,17 +132,21 @@ async function readInputs(options: TryOnOptions): Promise<Pictures> {
   const [person, garment] = [await readImage(options.person), await readImage(options.garment)];
   const moreGarments: WornGarment[] = [];
   for (const { category, file } of options.moreGarment) moreGarments.push({ category, garment: await readImage(file) });
-  const mask = await readOrMakeMask(options);
+  const { mask, regions } = await readOrMakeMask(options);
   if (mask && !mask.data.some((value) => value >= 127))
     throw new InputError((options.mask ?? options.labels)!, "the mask is all black: there is nothing to paint");
   const noise = options.noise === undefined ? undefined : await readNoise(options.noise);
   const fusion = await openFusion(options.fusion);
-  return { person, garment, moreGarments, fusion, ...(mask && { mask }), ...(noise && { noise }) };
+  const where = { ...(mask && { mask }), ...(regions && { regions }) };
+  return { person, garment, moreGarments, fusion, ...where, ...(noise && { noise }) };
 }
 
-async function readOrMakeMask(options: TryOnOptions): Promise<GrayImage | undefined> {
-  if (options.labels !== undefined) return (await maskFromFiles(options)).mask;
-  return options.mask === undefined ? undefined : readMask(options.mask);
+async function readOrMakeMask(
+  options: TryOnOptions,
+): Promise<{ readonly mask?: GrayImage; readonly regions?: readonly GrayImage[] }> {
+  const more = options.moreGarment.map(({ category }) => category);
+  if (options.labels !== undefined) return maskFromFiles(options, more);
+  return options.mask === undefined ? {} : { mask: await readMask(options.mask) };
 }
 
 /** The pipeline checks the shape: it depends on the checkpoint's VAE. */

@@ -23,6 +23,8 @@ export interface TryOnInputs {
   readonly garment: RgbImage;
   /** White where the new garment may go, over the person's picture at any size. Without it the mask is generated. */
   readonly mask?: GrayImage;
+  /** Where each garment may go, in their order, as the mask tells where any may: `masked` heeds it. Default: the mask. */
+  readonly regions?: readonly GrayImage[];
   /** What a given mask does to the generated one. Default replace: it is used alone, and none is generated. */
   readonly maskCombine?: "replace" | "add" | "subtract";
   /** How the mask is generated; see `agnosticMask`. */

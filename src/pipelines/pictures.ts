@@ -68,10 +68,12 @@ export async function preparePictures(
   if (!mask.data.includes(WHITE))
     throw new EmptyMaskError("mask", `nothing of it is left at ${width}x${height}: there is nothing to paint`);
   if (inputs.mask) notes.push(...stretched(inputs.mask, inputs.person));
+  if (alone && !inputs.regions) notes.push(...shared(inputs));
   if (generated) notes.push(...othersIn(generated));
   const sizes = { width, height, fit: mode, garmentFit: garmentMode(mode) };
   const warnings = [...notes, ...inspectInputs({ ...inputs, mask: unfitMask(mask, place), ...sizes })];
-  const regions = garments.map((_, i) => both(mask, generated?.regions?.[i] ?? mask));
+  const own = inputs.regions?.map((region) => fitMask(binarise(region), place)) ?? generated?.regions;
+  const regions = garments.map((_, i) => both(mask, own?.[i] ?? mask));
   const masked = compositeGray(person, mask, 127);
   return { person, garments, mask, regions, masked, place, generated, warnings };
 }
@@ -96,6 +98,15 @@ function stretched(mask: Size, person: Size): string[] {
   if (Math.max(wider, 1 / wider) <= 1 + MASK_SHAPE || hasShape(mask, person)) return [];
   const [own, other] = [mask, person].map(({ width, height }) => `${width}x${height}`);
   return [`the mask is ${own}, of another shape than the person's picture of ${other}: it is stretched over it`];
+}
+
+/** A mask that was made for several kinds of garment does not tell which goes where. */
+function shared({ category = "upperbody", moreGarments = [] }: TryOnInputs): string[] {
+  const kinds = [...new Set([category, ...moreGarments.map((more) => more.category)])];
+  if (kinds.length === 1) return [];
+  return [
+    `one mask is given for ${kinds.join(" and ")}: it must hold all of it, and each garment may go anywhere in it`,
+  ];
 }
 
 /** A difference of shape of this share is not worth a word. */

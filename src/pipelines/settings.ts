@@ -54,6 +54,10 @@ export function resolveInputs(model: TryOnModel, inputs: TryOnInputs): TryOnSett
     checkPicture(`moreGarments[${i}]`, more.garment, 3);
   }
   if (inputs.mask !== undefined) checkPicture("mask", inputs.mask, 1);
+  const garments = 1 + (inputs.moreGarments ?? []).length;
+  if (inputs.regions && inputs.regions.length !== garments)
+    throw new InputError("try-on", `${inputs.regions.length} regions for ${garments} garments`);
+  for (const [i, region] of (inputs.regions ?? []).entries()) checkPicture(`regions[${i}]`, region, 1);
   const { seed = -1 } = inputs;
   if (!Number.isSafeInteger(seed) || seed < -1) throw new InputError("try-on", `seed ${seed} is no integer from -1 on`);
   const drawn = seed === -1 ? Math.floor(Math.random() * 2 ** 31) : seed;
@@ -82,6 +86,7 @@ function checkOptions(inputs: TryOnInputs): void {
   expect("noise", inputs.noise, (value) => Boolean(value) && isNoise(value), "{ shape, data }");
   expect("signal", inputs.signal, (value) => value instanceof AbortSignal, "an AbortSignal");
   expect("moreGarments", inputs.moreGarments, Array.isArray, "a list of { garment, category }");
+  expect("regions", inputs.regions, Array.isArray, "a list of masks");
   const isFusion = (value: unknown) => typeof (value as { fuse?: unknown } | null)?.fuse === "function";
   expect("fusion", inputs.fusion, isFusion, "a strategy, which `fusionNamed` gives");
   expect("trace", inputs.trace, (value) => value instanceof Trace, "a Trace, which `new Trace()` makes");

@@ -4,9 +4,16 @@ import sharp from "sharp";
 import { expect, test } from "vitest";
 import { writePng } from "../../src/node/images.ts";
 import { fixture } from "../helpers.ts";
+import { maskFromFiles } from "../../src/cli/labels.ts";
+import type { MaskOptions } from "../../src/cli/options.ts";
 import { filesIn, scratch, toile, tryOnArgs } from "./run.ts";
 
 const LABELS = fixture("masks/00.parse.png");
+
+const OPTIONS: MaskOptions = {
+  ...({ model: "dc", category: "lowerbody", maskMode: "reference", maskGrow: 0, fit: "pad" } as const),
+  ...{ maskProtect: [], maskExpose: [] },
+};
 
 function keypoints(folder: string): string {
   const [first] = JSON.parse(readFileSync(fixture("masks/index.json"), "utf8")) as { keypoints: unknown }[];
@@ -103,6 +110,24 @@ test("a try-on makes the same mask from the same files", async () => {
     .toBuffer();
   expect(made.filter((value, i) => value !== published[i]).length).toBeLessThan(0.05 * made.length);
   expect(made.some((value) => value === 255)).toBe(true);
+
+  const dc = { ...files, mask: undefined, fit: "stretch", steps: "1", model: "dc" } as const;
+  const skirt = `lowerbody:${fixture("pipeline/hd-upperbody/garment.png")}`;
+  const outfit = toile([...tryOnArgs(join(folder, "outfit"), dc), "--more-garment", skirt]);
+  expect(outfit).toMatchObject({ code: 0 });
+  expect(outfit.err).not.toMatch(/one mask is given/);
+  const { mask, regions } = await maskFromFiles({ ...OPTIONS, ...files }, ["upperbody"]);
+  expect(regions).toHaveLength(2);
+  expect(mask.data.every((value, i) => value === Math.max(regions[0]!.data[i]!, regions[1]!.data[i]!))).toBe(true);
+  const share = (data: Uint8Array) => data.filter((value) => value === 255).length / data.length;
+  const own = share(
+    await sharp(join(folder, "outfit", "mask.png"))
+      .toColourspace("b-w")
+      .raw()
+      .toBuffer(),
+  );
+  expect(Math.abs(own - share(mask.data))).toBeLessThan(0.01);
+  expect(own).toBeGreaterThan(share(regions[1]!.data) + 0.02);
 
   const both = toile(tryOnArgs(join(folder, "none"), files));
   expect(both).toMatchObject({ code: 2, err: expect.stringContaining("makes a mask: leave --mask out") });

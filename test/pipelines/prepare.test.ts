@@ -73,6 +73,37 @@ describe("a given mask", () => {
   });
 });
 
+describe("several garments and a given mask", () => {
+  const person = colour(120, 160);
+  const worn = { person, moreGarments: [{ garment, category: "lowerbody" as const }] };
+  const all = { width: 96, height: 128, garment };
+  const both = async (inputs: Partial<TryOnInputs>) => {
+    const given = { ...all, ...worn, ...inputs };
+    return preparePictures(given, resolveInputs("dc", given), parser().make);
+  };
+  const mask = grey(12, 16, [3, 4, 9, 14]);
+  const [above, below] = [grey(12, 16, [0, 0, 12, 8]), grey(12, 16, [0, 8, 12, 16])];
+
+  test("share it, which is said", async () => {
+    const { warnings, regions } = await both({ mask });
+    expect(warnings).toContain(
+      "one mask is given for upperbody and lowerbody: it must hold all of it, and each garment may go anywhere in it",
+    );
+    expect(regions[0]).toBe(regions[1]);
+    const { warnings: none } = await both({ mask, moreGarments: [{ garment, category: "upperbody" }] });
+    expect(none.join()).not.toMatch(/one mask/);
+  });
+
+  test("go each where their regions say, within it", async () => {
+    const { warnings, regions } = await both({ mask, regions: [above, below] });
+    expect(warnings.join()).not.toMatch(/one mask/);
+    const white = (at: GrayImage) => Array.from({ length: 128 }, (_, y) => at.data[96 * y + 48]! > 0);
+    expect(white(regions[0]!)).toEqual(Array.from({ length: 128 }, (_, y) => y >= 32 && y < 64));
+    expect(white(regions[1]!)).toEqual(Array.from({ length: 128 }, (_, y) => y >= 64 && y < 112));
+    await expect(both({ mask, regions: [above] })).rejects.toThrow("try-on: 1 regions for 2 garments");
+  });
+});
+
 describe("cropping", () => {
   // A tall photo: head and clothes near its lower end, somebody else at the top.
   const head: [number, Box] = [LABEL.face, [130, 620, 170, 670]];
