@@ -20,6 +20,7 @@ export {
   remoteFolder,
   type ByteStore,
   type DownloadOptions,
+  type RemoteOptions,
   type StoredBytes,
 } from "./checkpoint/remote.ts";
 export { UNet2DConditionModel } from "./models/unet/unet.ts";

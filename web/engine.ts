@@ -26,6 +26,8 @@ export class Engine {
   #shipped: Source | undefined;
   #source: Source | undefined;
   #loaded: Loaded | undefined;
+  /** The run that goes on: a folder outlives the run that opened it, and is read again where networks are offloaded. */
+  #running: { readonly signal: AbortSignal; readonly report: Report } | undefined;
 
   constructor(pictures: PictureStore) {
     this.#pictures = pictures;
@@ -48,6 +50,7 @@ export class Engine {
   }
 
   async tryOn(request: TryOnRequest, signal: AbortSignal, report: Report): Promise<TryOnReply> {
+    this.#running = { signal, report };
     try {
       return await this.#tryOn(request, signal, report);
     } catch (error) {
@@ -59,7 +62,7 @@ export class Engine {
   async #tryOn(request: TryOnRequest, signal: AbortSignal, report: Report): Promise<TryOnReply> {
     const { model, ...settings } = request;
     const [person, garment] = [this.#pictures.get(request.person), this.#pictures.get(request.garment)]; // before others are chosen
-    const pipeline = await this.#load(model, signal, report);
+    const pipeline = await this.#load(model, signal);
     const result = await pipeline({
       ...settings,
       person,
@@ -98,12 +101,13 @@ export class Engine {
   }
 
   /** The model's pipeline; the one before is freed, for a page has one GPU. */
-  async #load(model: Model, signal: AbortSignal, report: Report): Promise<TryOnPipeline> {
+  async #load(model: Model, signal: AbortSignal): Promise<TryOnPipeline> {
     if (this.#loaded?.model === model) return this.#loaded.pipeline;
     await this.#unload();
     const device = await this.#open();
-    const progress = (done: number, total: number) => report({ kind: "phase", phase: "load", done, total });
-    const folder = await this.#source!.open(model, { signal, onProgress: progress });
+    const onProgress = (done: number, total: number) =>
+      this.#running?.report({ kind: "phase", phase: "load", done, total });
+    const folder = await this.#source!.open(model, { signal: () => this.#running?.signal, onProgress });
     const pipeline = await TryOnPipeline.fromPretrained(folder, { device, model, signal });
     this.#loaded = { model, pipeline };
     return pipeline;

@@ -16,7 +16,8 @@ interface Manifest {
 }
 
 interface FetchOptions {
-  readonly signal: AbortSignal;
+  /** Asked at each fetch. */
+  readonly signal: () => AbortSignal | undefined;
   /** Bytes. */
   readonly onProgress: (done: number, total: number) => void;
 }

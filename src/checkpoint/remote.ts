@@ -17,6 +17,15 @@ export type { ByteStore, DownloadOptions, StoredBytes } from "./download.ts";
 
 const WHOLE = 2 ** 30; // bytes: larger files are read by ranges, and their hashes are not checked
 
+/** How a folder's files are fetched. */
+export interface RemoteOptions extends Omit<DownloadOptions, "signal"> {
+  /**
+   * Aborts what is fetched, then and later: a pipeline that offloads its networks reads them again at every run. A
+   * function is asked at each fetch, so that each run can have a signal of its own.
+   */
+  readonly signal?: AbortSignal | (() => AbortSignal | undefined) | undefined;
+}
+
 interface Manifest {
   readonly files: readonly Expected[];
 }
@@ -40,19 +49,22 @@ function parseManifest(name: string, text: string): ReadonlyMap<string, Expected
  * @param url of the folder
  * @throws InputError naming the URL that cannot be had, FormatError naming the file that is not what the manifest says
  */
-export async function remoteFolder(url: string | URL, options: DownloadOptions = {}): Promise<Folder> {
+export async function remoteFolder(url: string | URL, options: RemoteOptions = {}): Promise<Folder> {
   const base = String(url).replace(/\/*$/, "/");
   if (!URL.canParse(base))
     throw new InputError(`"${String(url)}"`, "is no absolute URL; `new URL(path, location.href)` makes one of a path");
   const address = (path: string) => new URL(path, base).href;
   const { signal } = options;
-  const ask = async (path: string) =>
-    persist(
+  const now = (): DownloadOptions => ({ ...options, signal: typeof signal === "function" ? signal() : signal });
+  const ask = async (path: string) => {
+    const how = now();
+    return persist(
       address(path),
-      options,
-      () => head(address(path), signal),
+      how,
+      () => head(address(path), how.signal),
       () => 0,
     );
+  };
   const has = async (path: string) =>
     ask(path).then(
       () => true,
@@ -62,7 +74,7 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
       },
     );
   const fetched = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
-  const whole = (expected: Expected, how = options) => {
+  const whole = (expected: Expected, how = now()) => {
     const { path } = expected;
     const known = fetched.get(path) ?? download(address(path), expected, how);
     fetched.set(path, known);
@@ -71,7 +83,7 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
   };
   // never an old one: it is what tells old files from new ones
   const listed = (await has("manifest.json"))
-    ? await whole({ path: "manifest.json" }, { ...options, store: undefined })
+    ? await whole({ path: "manifest.json" }, { ...now(), store: undefined })
     : undefined;
   const manifest = listed && parseManifest(address("manifest.json"), new TextDecoder().decode(listed));
   const find = (path: string): Expected => {
@@ -85,7 +97,7 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
     open: async (path) => {
       const expected = find(path);
       const size = expected.bytes ?? Number((await ask(path)).headers.get("content-length") ?? 0);
-      if (size > WHOLE) return rangedSource(address(path), path, size, options);
+      if (size > WHOLE) return rangedSource(address(path), path, size, now);
       const bytes = await whole(expected);
       return { ...bytesSource(path, bytes), close: async () => void fetched.delete(path) };
     },
@@ -94,12 +106,16 @@ export async function remoteFolder(url: string | URL, options: DownloadOptions =
 }
 
 /** A file that is read by ranges, all of one version of it. */
-function rangedSource(url: string, path: string, size: number, options: DownloadOptions): ByteSource {
-  const { signal, onProgress } = options;
+function rangedSource(url: string, path: string, size: number, now: () => DownloadOptions): ByteSource {
   let version: string | undefined;
   let read = 0;
   /** Fills `bytes`, which lie at `offset`, and reports every piece that came, also where the rest does not. */
-  const fetchPart = async (bytes: Uint8Array, offset: number, report: (done: number) => void): Promise<void> => {
+  const fetchPart = async (
+    bytes: Uint8Array,
+    offset: number,
+    { signal }: DownloadOptions,
+    report: (done: number) => void,
+  ): Promise<void> => {
     const [first, last] = [offset, offset + bytes.length - 1];
     const isStrong = version !== undefined && !version.startsWith("W/");
     const headers = { range: `bytes=${first}-${last}`, ...(isStrong && { "if-range": version! }) };
@@ -130,14 +146,14 @@ function rangedSource(url: string, path: string, size: number, options: Download
     size,
     read: async (offset, length) => {
       checkRange(source, offset, length);
-      const bytes = new Uint8Array(length);
+      const [bytes, options] = [new Uint8Array(length), now()];
       let done = 0;
       const report = (more: number) => {
         done += more;
         read += more;
-        onProgress?.(path, Math.min(read, size), size);
+        options.onProgress?.(path, Math.min(read, size), size);
       };
-      const attempt = () => fetchPart(bytes.subarray(done), offset + done, report);
+      const attempt = () => fetchPart(bytes.subarray(done), offset + done, options, report);
       if (length > 0) await persist(url, options, attempt, () => done);
       return bytes;
     },

@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { remoteFolder } from "../../src/checkpoint/remote.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { Budget } from "../../src/pipelines/budget.ts";
 import { planTryOn, PUBLISHED, TYPICAL_GPU, type TryOnNetworks } from "../../src/pipelines/memory.ts";
@@ -7,7 +10,8 @@ import { CLIPVisionModelWithProjection } from "../../src/models/clip/vision.ts";
 import { AutoencoderKL } from "../../src/models/vae/vae.ts";
 import { UNet2DConditionModel } from "../../src/models/unet/unet.ts";
 import { TryOnPipeline } from "../../src/pipelines/try-on.ts";
-import { psnr } from "../helpers.ts";
+import { serve } from "../checkpoint/serve.ts";
+import { fixture, psnr } from "../helpers.ts";
 import { checkpoints, freshDevice, inputsOf } from "./setup.ts";
 
 describe("networks that are loaded when they are needed", () => {
@@ -34,6 +38,24 @@ describe("networks that are loaded when they are needed", () => {
       expect(device.memory.bytes).toBeLessThan(weights / 2); // the decoder, and what is kept of the garment
     }
     await offloaded.dispose();
+    expect(device.memory.live).toBe(0);
+  });
+
+  test("are fetched by the run that needs them, not by the one that is over", async () => {
+    const root = fixture("checkpoints");
+    const paths = readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
+    const { url } = await serve(new Map(paths.map((path) => [relative(root, path), readFileSync(path)])));
+    let running = new AbortController();
+    const folder = await remoteFolder(url, { signal: () => running.signal, retries: 0 });
+    const pipeline = await TryOnPipeline.fromPretrained(folder, { device, offload: "always", signal: running.signal });
+    const inputs = { ...(await inputsOf("hd-upperbody")), steps: 2, width: 64, height: 64 };
+    const run = async (onStep = () => {}) => pipeline({ ...inputs, signal: running.signal, onStep });
+    await expect(run(() => running.abort())).rejects.toThrow(/abort/i);
+    running = new AbortController();
+    expect((await run()).images).toHaveLength(1);
+    await pipeline.dispose();
     expect(device.memory.live).toBe(0);
   });
 
