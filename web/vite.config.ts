@@ -4,8 +4,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
+/** Whether a folder is toile with its sources, and not another project that the page was copied into. */
+function isRepository(folder: string): boolean {
+  const [sources, about] = [join(folder, "src/index.ts"), join(folder, "package.json")];
+  if (!existsSync(sources) || !existsSync(about)) return false;
+  return (JSON.parse(readFileSync(about, "utf8")) as { name?: unknown }).name === "toile";
+}
+
 const here = fileURLToPath(new URL(".", import.meta.url));
-const isCopy = !existsSync(join(here, "../src/index.ts")); // in a project of its own, with the package installed
+const isCopy = !isRepository(join(here, "..")); // in a project of its own, with the package installed
 /** What holds the checkpoint that ships: the repository, or the package. */
 const root = isCopy ? join(dirname(createRequire(import.meta.url).resolve("toile")), "../") : join(here, "../");
 /** Of the checkpoint that ships. */
