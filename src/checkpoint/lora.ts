@@ -1,4 +1,4 @@
-import { WeightsError } from "../util/errors.ts";
+import { InputError, WeightsError } from "../util/errors.ts";
 import { decodeBF16, decodeF16 } from "../util/float16.ts";
 import { show } from "../util/shape.ts";
 import { loraKey, type LoraNetwork, type LoraTarget } from "./lora_names.ts";
@@ -9,7 +9,7 @@ export interface LoraUpdate {
   readonly network: LoraNetwork;
   /** The parameter's name in its network. */
   readonly key: string;
-  /** alpha / rank. */
+  /** alpha / rank, or alpha / √rank (Kalajdzievski 2023, arXiv 2312.03732). */
   readonly scale: number;
   readonly rank: number;
   /** [out, rank], row by row. */
@@ -22,7 +22,20 @@ export interface Lora {
   readonly updates: readonly LoraUpdate[];
   /** Names that fit nothing, with `strict: false`. */
   readonly ignored: string[];
+  /** One line about what may spoil its influence. */
+  readonly warnings: readonly string[];
 }
+
+export interface ReadLoraOptions {
+  /** Whether a tensor that fits nothing is an error. Default true. */
+  readonly strict?: boolean | undefined;
+  /** Where nothing else tells it. */
+  readonly alpha?: number | undefined;
+  /** PEFT's adapter_config.json, which is asked for only where a file is PEFT's own. */
+  readonly config?: (() => Promise<Json | undefined>) | undefined;
+}
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** Shapes of the weights that a LoRA may change, by name. */
 export type LoraTargets = Readonly<Record<LoraNetwork, ReadonlyMap<string, readonly number[]>>>;
@@ -37,13 +50,14 @@ interface Found {
 
 /**
  * Reads a LoRA file (Hu et al. 2021, arXiv 2106.09685) in any of three spellings: PEFT's `lora_A` and `lora_B`,
- * diffusers' `to_q_lora.down` and `.up`, kohya's `lora_unet_….lora_down` with `alpha`. Without an alpha the scale is 1.
+ * diffusers' `to_q_lora.down` and `.up`, kohya's `lora_unet_….lora_down` with `alpha`. Without an alpha the scale is 1, as in
+ * diffusers; PEFT's own files (`base_model.model.…`) always have one, in the adapter_config.json beside them.
  * @throws WeightsError that lists every tensor that fits nothing, every half of a pair, and every shape that is wrong
  */
 export async function readLora(
   source: TensorSource,
   targets: LoraTargets,
-  { strict = true }: { readonly strict?: boolean } = {},
+  options: ReadLoraOptions = {},
 ): Promise<Lora> {
   const found = new Map<string, Found>();
   const unknown: string[] = [];
@@ -60,20 +74,20 @@ export async function readLora(
     entry[role] = tensor;
     found.set(name, entry);
   }
-  const problems = strict ? unknown.map((name) => `unexpected  ${quote(name)}`) : [];
+  const problems = (options.strict ?? true) ? unknown.map((name) => `unexpected  ${quote(name)}`) : [];
   for (const [name, entry] of found) problems.push(...faults(name, entry, targets));
   if (found.size === 0) problems.push("no tensor of it belongs to a LoRA of Stable Diffusion 1");
   if (problems.length)
     throw new WeightsError(source.name, `${problems.length} faults in a LoRA file\n  ${problems.join("\n  ")}`);
   const updates: LoraUpdate[] = [];
-  const alphas = adapterAlphas(source);
+  const { scaling, warnings } = await scalings(source, options);
   for (const { target, up, down, alpha } of found.values()) {
     const rank = down!.shape[0]!;
-    const scale = alpha ? (await numbers(source, alpha))[0]! / rank : (alphas(target.network) ?? rank) / rank;
+    const scale = alpha ? (await numbers(source, alpha))[0]! / rank : scaling(target.network, rank);
     const [upValues, downValues] = [await numbers(source, up!), await numbers(source, down!)];
     updates.push({ ...target, scale, rank, up: upValues, down: downValues });
   }
-  return { updates, ignored: unknown };
+  return { updates, ignored: unknown, warnings };
 }
 
 function faults(name: string, { target, up, down, alpha }: Found, targets: LoraTargets): string[] {
@@ -102,26 +116,41 @@ async function numbers(source: TensorSource, { name, dtype }: TensorInfo): Promi
   return values;
 }
 
-/** Newer diffusers keep PEFT's alpha in the file's metadata, one for each network. */
-function adapterAlphas(source: TensorSource): (network: LoraNetwork) => number | undefined {
+const PEFT = "base_model.model.";
+
+/** What the networks' updates are multiplied with where no tensor says it: newer diffusers keep PEFT's metadata. */
+async function scalings(
+  source: TensorSource,
+  { alpha: given, config }: ReadLoraOptions,
+): Promise<{ readonly scaling: (network: LoraNetwork, rank: number) => number; readonly warnings: string[] }> {
+  if (given !== undefined && !(Number.isFinite(given) && given > 0))
+    throw new InputError("lora", `alpha is ${given}, a number above 0 is needed`);
   const text = source.metadata.get("lora_adapter_metadata");
-  if (text === undefined) return () => undefined;
-  const metadata = parse(text);
-  const bad = Object.keys(metadata).find((key) => {
-    const value = metadata[key];
-    return key.endsWith("alpha_pattern") && typeof value === "object" && Object.keys(value ?? {}).length > 0;
-  });
-  if (bad !== undefined) throw new WeightsError(source.name, `its metadata has an ${bad}, which is not implemented`);
-  return (network) => {
-    const alpha = metadata[`${network}.lora_alpha`];
-    return typeof alpha === "number" ? alpha : undefined;
+  const metadata = text === undefined ? {} : parse(text);
+  const isPeft = [...source.tensors.keys()].some((name) => name.startsWith(PEFT));
+  const own = (isPeft ? await config?.() : undefined) ?? {};
+  for (const [where, fields] of Object.entries({ "its metadata": metadata, "its adapter_config.json": own }))
+    for (const [key, value] of Object.entries(fields))
+      if (key.endsWith("alpha_pattern") && typeof value === "object" && Object.keys(value ?? {}).length > 0)
+        throw new WeightsError(source.name, `${where} has an ${key}, which is not implemented`);
+  const told = (network: LoraNetwork, field: string) => metadata[`${network}.${field}`] ?? own[field];
+  const alphaOf = (network: LoraNetwork) => {
+    const alpha = told(network, "lora_alpha");
+    return typeof alpha === "number" ? alpha : given;
   };
+  const scaling = (network: LoraNetwork, rank: number) => {
+    const isStabilised = told(network, "use_rslora") === true;
+    return (alphaOf(network) ?? rank) / (isStabilised ? Math.sqrt(rank) : rank);
+  };
+  const isUntold = isPeft && (["unet", "text_encoder"] as const).every((network) => alphaOf(network) === undefined);
+  const untold = "neither it nor an adapter_config.json beside it tells its alpha: taken as its rank, so scaled by 1";
+  return { scaling, warnings: isUntold ? [`${source.name}: ${untold}`] : [] };
 }
 
-function parse(text: string): Readonly<Record<string, unknown>> {
+function parse(text: string): Json {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+    return typeof value === "object" && value !== null ? (value as Json) : {};
   } catch {
     return {};
   }

@@ -1,4 +1,4 @@
-import { readLora, type LoraUpdate } from "../checkpoint/lora.ts";
+import { readLora, type LoraUpdate, type ReadLoraOptions } from "../checkpoint/lora.ts";
 import type { LoraNetwork } from "../checkpoint/lora_names.ts";
 import type { ByteSource } from "../checkpoint/source.ts";
 import { openTensors } from "../checkpoint/tensors.ts";
@@ -9,22 +9,32 @@ import { Tensor } from "../tensor/tensor.ts";
 import { uploadWeight } from "../tensor/upload.ts";
 import { InputError } from "../util/errors.ts";
 
+/** How a LoRA is loaded. */
 export interface LoraOptions {
-  /** What `setAdapters` calls it. Default `default_0`, `default_1`, … */
+  /** What `setAdapters` calls it. Default `default_0`, `default_1`, …: the first that is free. */
   readonly adapterName?: string;
   /** Whether a tensor that fits nothing is an error. Default true. */
   readonly strict?: boolean;
+  /** What divided by the rank scales it, where neither the file nor an adapter_config.json beside it says so. */
+  readonly alpha?: number;
 }
 
+/** How adapters are fused. */
 export interface FuseOptions {
-  /** Default 1. */
+  /** By which all weights are multiplied. Default 1. */
   readonly loraScale?: number;
 }
 
 const OP = "lora";
 
+/** A LoRA file, opened. */
+export interface OpenedLora extends Pick<ReadLoraOptions, "config"> {
+  readonly file: ByteSource;
+}
+
 interface Adapter {
   readonly updates: readonly LoraUpdate[];
+  readonly warnings: readonly string[];
   /** 0: not active. */
   weight: number;
 }
@@ -49,17 +59,18 @@ export class LoraAdapters {
   }
 
   /** Opens a file, reads it and makes it active. @returns names passed over, with `strict: false` */
-  async load(open: () => Promise<ByteSource>, { adapterName, strict = true }: LoraOptions): Promise<string[]> {
+  async load(open: () => Promise<OpenedLora>, { adapterName, strict, alpha }: LoraOptions): Promise<string[]> {
     this.#refuseFused("a LoRA cannot be loaded");
-    const name = adapterName ?? `default_${this.#adapters.size}`;
+    const name = adapterName ?? this.#freeName();
     if (this.#adapters.has(name)) throw new InputError(OP, `there is an adapter "${name}" already`);
     const shapes = (network: LoraNetwork) =>
       new Map([...this.#parameters[network]].map(([key, { shape }]) => [key, shape]));
-    const source = await openTensors(await open());
+    const { file, config } = await open();
+    const source = await openTensors(file);
     try {
       const targets = { unet: shapes("unet"), text_encoder: shapes("text_encoder") };
-      const { updates, ignored } = await readLora(source, targets, { strict });
-      this.#adapters.set(name, { updates, weight: 1 });
+      const { updates, ignored, warnings } = await readLora(source, targets, { strict, alpha, config });
+      this.#adapters.set(name, { updates, warnings, weight: 1 });
       try {
         await this.#apply();
       } catch (error) {
@@ -80,10 +91,17 @@ export class LoraAdapters {
     const unknown = list.find((name) => !this.#adapters.has(name));
     if (unknown !== undefined)
       throw new InputError(OP, `no adapter "${unknown}"; there are ${[...this.#adapters.keys()].join(", ") || "none"}`);
+    const twice = list.find((name, i) => list.indexOf(name) !== i);
+    if (twice !== undefined) throw new InputError(OP, `adapter "${twice}" is named twice`);
     const bad = each.find((weight) => !Number.isFinite(weight));
     if (bad !== undefined) throw new InputError(OP, `a weight of ${bad}`);
     for (const [name, adapter] of this.#adapters) adapter.weight = each[list.indexOf(name)] ?? 0;
     await this.#apply();
+  }
+
+  /** One line each about what may spoil the influence of those that are active. */
+  get warnings(): string[] {
+    return [...this.#adapters.values()].flatMap(({ weight, warnings }) => (weight === 0 ? [] : warnings));
   }
 
   async fuse({ loraScale = 1 }: FuseOptions): Promise<void> {
@@ -110,6 +128,10 @@ export class LoraAdapters {
     for (const tensor of this.#originals.values()) tensor.dispose();
     this.#originals.clear();
     this.#adapters.clear();
+  }
+
+  #freeName(): string {
+    for (let i = 0; ; i++) if (!this.#adapters.has(`default_${i}`)) return `default_${i}`;
   }
 
   #refuseFused(what: string): void {

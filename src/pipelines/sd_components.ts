@@ -9,6 +9,7 @@ import type { Tokenizer } from "../models/clip/tokenizer.ts";
 import { UNet2DConditionModel } from "../models/unet/unet.ts";
 import { AutoencoderKL } from "../models/vae/vae.ts";
 import { InputError } from "../util/errors.ts";
+import type { OpenedLora } from "./lora.ts";
 import { folderOf, json, loadTokenizer, NetworkLoader, type LoaderOptions, type StorageType } from "./load.ts";
 
 /** Everything that Stable Diffusion 1 needs, loaded. */
@@ -37,19 +38,41 @@ export async function openFiles(device: Device, files: Folder | ByteSource | str
   if (!files) throw new InputError(OP, "no checkpoint was named");
   if (typeof files !== "string") return files;
   if (!/\.(safetensors|ckpt|pth?|bin)$/i.test(files)) return folderOf(OP, device, files);
-  const cut = Math.max(files.lastIndexOf("/"), files.lastIndexOf("\\")) + 1;
-  return folderOf(OP, device, files.slice(0, cut) || ".").open(files.slice(cut));
+  const [folder, name] = splitPath(files);
+  return folderOf(OP, device, folder).open(name);
 }
 
-/** One file as its caller names it, opened. @throws InputError for what is no file of tensors by its name */
-export async function openOneFile(device: Device, op: string, file: ByteSource | string): Promise<ByteSource> {
-  const opened = file ? await openFiles(device, file) : undefined;
-  if (opened && !isFolder(opened)) return opened;
-  throw new InputError(
-    op,
-    `"${opened?.name ?? String(file)}" is no file: its name ends in .safetensors, .bin, .pt or .ckpt`,
-  );
+function splitPath(path: string): [folder: string, name: string] {
+  const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
+  return [path.slice(0, cut) || ".", path.slice(cut)];
 }
+
+/** What PEFT and diffusers call a LoRA in a folder of its own. */
+const LORA_FILES = ["adapter_model.safetensors", "pytorch_lora_weights.safetensors", "adapter_model.bin"];
+
+/**
+ * A LoRA as its caller names it, opened, with what lies beside it.
+ * @throws InputError for what is no file of tensors by its name, and for a folder that holds none
+ */
+export async function openLora(device: Device, files: Folder | ByteSource | string): Promise<OpenedLora> {
+  const op = "loadLoraWeights";
+  const opened = files ? await openFiles(device, files) : undefined;
+  if (opened && !isFolder(opened)) {
+    const beside = typeof files === "string" ? folderOf(op, device, splitPath(files)[0]) : undefined;
+    return { file: opened, config: async () => beside && adapterConfig(beside) };
+  }
+  if (!opened || typeof files === "string")
+    throw new InputError(
+      op,
+      `"${files || String(files)}" is no file: its name ends in .safetensors, .bin, .pt or .ckpt`,
+    );
+  for (const name of LORA_FILES)
+    if (await opened.has(name)) return { file: await opened.open(name), config: () => adapterConfig(opened) };
+  throw new InputError(op, `${opened.name} holds none of ${LORA_FILES.join(", ")}`);
+}
+
+const adapterConfig = async (folder: Folder) =>
+  (await folder.has("adapter_config.json")) ? json(folder, "adapter_config.json") : undefined;
 
 /** Loads a checkpoint in diffusers' layout or in one file. On failure what was loaded is freed. */
 export async function loadStableDiffusion(

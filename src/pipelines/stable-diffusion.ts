@@ -17,7 +17,7 @@ import { Phases } from "./phases.ts";
 import { encodeTexts, truncationWarnings } from "./prompt.ts";
 import {
   loadStableDiffusion,
-  openOneFile,
+  openLora,
   type ComponentOptions,
   type StableDiffusionComponents,
 } from "./sd_components.ts";
@@ -93,12 +93,13 @@ export class StableDiffusion {
 
   /**
    * Loads a LoRA file (Hu et al. 2021, arXiv 2106.09685) in PEFT's, diffusers' or kohya's names. It is active at once
-   * with weight 1, beside those that were.
+   * with weight 1, beside those that were. PEFT's own files need the adapter_config.json in their folder, for its alpha.
+   * @param file or a folder that holds adapter_model.safetensors or pytorch_lora_weights.safetensors
    * @returns the names of tensors that were passed over, with `strict: false`
    * @throws WeightsError that lists tensors that fit nothing; InputError for what is no file
    */
-  loadLoraWeights(file: ByteSource | string, options: LoraOptions = {}): Promise<string[]> {
-    const open = () => openOneFile(this.device, "loadLoraWeights", file);
+  loadLoraWeights(file: Folder | ByteSource | string, options: LoraOptions = {}): Promise<string[]> {
+    const open = () => openLora(this.device, file);
     return this.#turns.run(undefined, () => this.#lora.load(open, options));
   }
 
@@ -153,10 +154,8 @@ export class StableDiffusion {
     const bag = new Bag(device);
     try {
       scheduler.setTimesteps(steps);
-      const warnings = truncationWarnings(
-        components,
-        guided ? { prompt, "negative prompt": negativePrompt } : { prompt },
-      );
+      const prompts = guided ? { prompt, "negative prompt": negativePrompt } : { prompt };
+      const warnings = [...this.#lora.warnings, ...truncationWarnings(components, prompts)];
       const text = await phases.run("prompt", async () => {
         const hidden = encodeTexts(device, components, guided ? [prompt, negativePrompt] : [prompt]);
         bag.hold(hidden);

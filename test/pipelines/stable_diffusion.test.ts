@@ -1,6 +1,8 @@
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bytesSource, type ByteSource } from "../../src/checkpoint/source.ts";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { bytesSource, type ByteSource, type Folder } from "../../src/checkpoint/source.ts";
 import { encodeSafetensors } from "../../src/checkpoint/write.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { GenerationInputs, GenerationResult } from "../../src/pipelines/generation.ts";
@@ -227,7 +229,64 @@ describe("LoRA", () => {
     await four.setAdapters(["a", "b"], [0.5, 1]);
     const both = await weight.tensor.data();
     both.forEach((value, i) => expect(value).toBeCloseTo(base[i]! + 1.5 * (one[i]! - base[i]!), 5));
+    await expect(four.setAdapters(["a", "a"], [1, 0.5])).rejects.toThrow('lora: adapter "a" is named twice');
     await expect(four.setAdapters("c")).rejects.toThrow('lora: no adapter "c"; there are a, b');
+    await four.unloadLoraWeights();
+  });
+
+  const attention = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v";
+  const pair = (before: string) => {
+    const half = { dtype: "F32", data: new Float32Array(128).fill(0.1) };
+    const down = { ...half, shape: [4, 32], name: `${before}${attention}.lora_A.weight` };
+    return [down, { ...half, shape: [32, 4], name: `${before}${attention}.lora_B.weight` }];
+  };
+
+  test("alpha and its scaling come from the metadata, from PEFT's configuration, or from the caller", async () => {
+    const { weight } = four.components.unet.mid_block.attentions[0]!.transformer_blocks[0]!.attn1.to_v;
+    const [base] = await weight.tensor.data();
+    /** What the update is multiplied with. */
+    const scale = async (files: Folder | ByteSource | string, options = {}) => {
+      await four.loadLoraWeights(files, options);
+      const [now] = await weight.tensor.data();
+      const { warnings } = await textToImage(four)({ ...inputs, numInferenceSteps: 1, guidanceScale: 1 });
+      await four.unloadLoraWeights();
+      return [Math.round(1000 * ((now! - base!) / (4 * 0.01))) / 1000, ...warnings];
+    };
+    const described = (fields: object) =>
+      bytesSource("x.safetensors", encodeSafetensors(pair("unet."), { lora_adapter_metadata: JSON.stringify(fields) }));
+    expect(await scale(described({ "unet.lora_alpha": 8 }))).toEqual([2]);
+    expect(await scale(described({ "unet.lora_alpha": 8, "unet.use_rslora": true }))).toEqual([4]);
+    const peft = encodeSafetensors(pair("base_model.model."));
+    const config = (fields: object) =>
+      asFolder(
+        new Map([
+          ["adapter_model.safetensors", peft],
+          ["adapter_config.json", new TextEncoder().encode(JSON.stringify(fields))],
+        ]),
+      );
+    expect(await scale(config({ lora_alpha: 12, alpha_pattern: {} }))).toEqual([3]);
+    expect(await scale(config({ lora_alpha: 12, use_rslora: true }))).toEqual([6]);
+    const folder = mkdtempSync(join(tmpdir(), "toile-lora-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "adapter_model.safetensors"), peft);
+    writeFileSync(join(folder, "adapter_config.json"), '{"lora_alpha": 2}');
+    expect(await scale(join(folder, "adapter_model.safetensors"))).toEqual([0.5]);
+    const alone = bytesSource("alone.safetensors", peft);
+    expect(await scale(alone, { alpha: 16 })).toEqual([4]);
+    expect(await scale(alone)).toEqual([1, expect.stringMatching(/^alone\.safetensors: neither it nor an adapter_c/)]);
+    await expect(scale(alone, { alpha: Number.NaN })).rejects.toThrow("lora: alpha is NaN, a number above 0 is needed");
+    await expect(scale(config({ alpha_pattern: { to_q: 3 } }))).rejects.toThrow(
+      "its adapter_config.json has an alpha_",
+    );
+    await expect(scale(asFolder(new Map()))).rejects.toThrow("loadLoraWeights: tiny holds none of adapter_model.safe");
+  });
+
+  test("an adapter without a name takes one that is free", async () => {
+    const load = (options = {}) =>
+      four.loadLoraWeights(bytesSource("x.safetensors", encodeSafetensors(pair("unet."))), options);
+    await load({ adapterName: "default_1" });
+    for (let i = 0; i < 2; i++) await load();
+    await four.setAdapters(["default_0", "default_1", "default_2"]);
     await four.unloadLoraWeights();
   });
 
