@@ -27,7 +27,7 @@ import { layoutConfigs, LAYOUT_FILES } from "../pipelines/sd_components.ts";
 import { InputError } from "../util/errors.ts";
 import { decodeBF16, decodeF16, encodeF16 } from "../util/float16.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
-import { interruptible } from "./interrupt.ts";
+import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, oneOf, parseOptions } from "./options.ts";
 import { checkFile, checkFolder } from "./output.ts";
 
@@ -57,11 +57,12 @@ export async function convert(from: string, to: string, raw: Readonly<Record<str
     throw new UsageError(`${options.extractEma ? "--extract-ema" : "--tokenizer"} is for a single file, not a folder`);
   if (await stat(resolve(to)).catch(() => undefined))
     throw new InputError(to, `exists already: give the name of a new ${toFile ? "file" : "folder"}`);
-  return interruptible(async () => {
-    const tensors = await (toFile ? folderToFile(from, to, options) : fileToFolder(from, to, options));
+  const work = async (interrupt: Interrupt) => {
+    const tensors = await (toFile ? folderToFile : fileToFolder)(from, to, options, interrupt);
     process.stdout.write(options.json ? `${JSON.stringify({ out: to, tensors })}\n` : `${to}: ${tensors} tensors\n`);
     return EXIT.ok;
-  });
+  };
+  return interruptible(work, undefined, { heeds: true });
 }
 
 /** Throws unless the parts hold exactly what their configurations say. */
@@ -75,10 +76,18 @@ function checkParts(parts: SingleFile["parts"], configs: Configs): void {
 const TYPES = { keep: undefined, f16: "F16", f32: "F32" } as const;
 
 /** A tensor to be written in another type, read when its turn comes. */
-function streamed({ info, source, from }: Converted, dtype: ConvertOptions["dtype"]): TensorToFetch {
+function streamed(
+  { info, source, from }: Converted,
+  dtype: ConvertOptions["dtype"],
+  { signal }: Interrupt,
+): TensorToFetch {
   const { name, shape } = info;
   const to = TYPES[dtype] ?? info.dtype;
-  return { name, shape, dtype: to, fetch: async () => retyped(await source.read(from), info.dtype, to) };
+  const fetch = async () => {
+    signal.throwIfAborted();
+    return retyped(await source.read(from), info.dtype, to);
+  };
+  return { name, shape, dtype: to, fetch };
 }
 
 function retyped(bytes: Uint8Array<ArrayBuffer>, from: string, to: string): Uint8Array {
@@ -90,7 +99,12 @@ function retyped(bytes: Uint8Array<ArrayBuffer>, from: string, to: string): Uint
   return new Uint8Array(made.buffer, made.byteOffset, made.byteLength);
 }
 
-async function folderToFile(from: string, to: string, { dtype }: ConvertOptions): Promise<number> {
+async function folderToFile(
+  from: string,
+  to: string,
+  { dtype }: ConvertOptions,
+  interrupt: Interrupt,
+): Promise<number> {
   await checkFile(to);
   const folder = directory(from);
   const configs = await layoutConfigs(folder);
@@ -102,7 +116,7 @@ async function folderToFile(from: string, to: string, { dtype }: ConvertOptions)
   try {
     const parts = { unet: await open("unet"), vae: await open("vae"), text_encoder: await open("text_encoder") };
     checkParts(parts, configs);
-    const tensors = toSingleFile(parts, configs).map((tensor) => streamed(tensor, dtype));
+    const tensors = toSingleFile(parts, configs).map((tensor) => streamed(tensor, dtype, interrupt));
     const metadata = { format: "pt", [CONFIG_KEY]: JSON.stringify(configs) };
     await writeFileAtomic(to, safetensorsStream(tensors, metadata));
     return tensors.length;
@@ -111,7 +125,7 @@ async function folderToFile(from: string, to: string, { dtype }: ConvertOptions)
   }
 }
 
-async function fileToFolder(from: string, to: string, options: ConvertOptions): Promise<number> {
+async function fileToFolder(from: string, to: string, options: ConvertOptions, interrupt: Interrupt): Promise<number> {
   await checkFolder(dirname(resolve(to)));
   const { dtype, extractEma, tokenizer = shipped("weights/ootd/tokenizer") } = options;
   const vocabulary = directory(tokenizer);
@@ -127,7 +141,7 @@ async function fileToFolder(from: string, to: string, options: ConvertOptions): 
     let written = 0;
     for (const part of PARTS) {
       const tensors = [...parts[part].tensors.values()];
-      const streams = tensors.map((info) => streamed({ info, source: parts[part], from: info.name }, dtype));
+      const streams = tensors.map((info) => streamed({ info, source: parts[part], from: info.name }, dtype, interrupt));
       await staged.write(`${LAYOUT_FILES[part]}.safetensors`, safetensorsStream(streams, { format: "pt" }));
       await staged.write(`${part}/config.json`, json(configs[part]));
       written += tensors.length;
@@ -143,6 +157,7 @@ async function fileToFolder(from: string, to: string, options: ConvertOptions): 
       if (await vocabulary.has(name))
         await staged.write(`tokenizer/${name}`, new TextEncoder().encode(await vocabulary.text(name)));
     await staged.write("model_index.json", json(modelIndex(configs)));
+    interrupt.finish();
     await staged.commit();
     return written;
   } catch (error) {

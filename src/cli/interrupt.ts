@@ -48,14 +48,16 @@ export class Interrupt {
 /**
  * Does a command's work so that Ctrl-C ends it with one line and exit code 130.
  * @param left - what an interruption leaves behind, for that line
+ * @param heeds - whether the work looks at the signal itself; it is waited for then, for it has something to take away
  */
 export async function interruptible(
   work: (interrupt: Interrupt) => Promise<ExitCode>,
   left?: string,
+  { heeds = false } = {},
 ): Promise<ExitCode> {
   const interrupt = new Interrupt(left);
   try {
-    return await interrupt.race(work(interrupt));
+    return await (heeds ? work(interrupt) : interrupt.race(work(interrupt)));
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     say(`toile: interrupted, ${interrupt.left}`);

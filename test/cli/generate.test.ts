@@ -1,20 +1,12 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readImage } from "../../src/node/images.ts";
 import { fixture } from "../helpers.ts";
-import { layoutFiles } from "../pipelines/sd_setup.ts";
+import { writeLayout } from "../pipelines/sd_setup.ts";
 import { filesIn, scratch, toile } from "./run.ts";
 
-/** The small checkpoint in diffusers' layout, on the disk. */
-function checkpoint(): string {
-  const folder = join(scratch(), "tiny");
-  for (const [path, bytes] of layoutFiles()) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), bytes);
-  }
-  return folder;
-}
+const checkpoint = () => writeLayout(join(scratch(), "tiny"));
 
 const small = ["--prompt", "a chair", "--steps", "2", "--seed", "5", "--width", "64", "--height", "64", "--json"];
 const pixels = async (folder: string) => (await readImage(join(folder, "generated_0.png"))).data;

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { encodeSafetensors, type TensorToWrite } from "../../src/checkpoint/write.ts";
 import { filesFolder, type Folder } from "../../src/checkpoint/source.ts";
 import { readImage } from "../../src/node/images.ts";
@@ -34,6 +35,15 @@ export function layoutFiles(channels: 4 | 9 = 4): Map<string, Uint8Array> {
   const unet = "unet/diffusion_pytorch_model.safetensors";
   if (channels === 9) files.set(unet, withNineChannels(files.get(unet)!));
   return files;
+}
+
+/** The same on the disk. @returns the folder */
+export function writeLayout(folder: string): string {
+  for (const [path, content] of layoutFiles()) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), content);
+  }
+  return folder;
 }
 
 export const asFolder = (files: ReadonlyMap<string, Uint8Array>, name = "tiny"): Folder =>
