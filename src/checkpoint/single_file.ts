@@ -1,4 +1,4 @@
-import { WeightsError } from "../util/errors.ts";
+import { InputError, WeightsError } from "../util/errors.ts";
 import { renameOldAttention } from "./keys.ts";
 import { SD1_SCHEDULER, textConfig, unetConfig, vaeConfig } from "./single_file_config.ts";
 import {
@@ -29,12 +29,10 @@ export interface SingleFile {
   readonly parts: Readonly<Record<PartName, TensorSource>>;
   /** The config.json of each network, and the scheduler's. */
   readonly configs: Configs;
-  /** Whether the UNet's tensors are the file's moving averages. */
-  readonly isEma: boolean;
 }
 
 export interface SingleFileOptions {
-  /** Takes the UNet's moving averages where the file has them. Default false. */
+  /** Takes the UNet's moving averages; an error where the file has none. Default false. */
   readonly extractEma?: boolean | undefined;
   /** Fields that the tensors do not tell, such as `unet.attention_head_dim`. */
   readonly configs?: { readonly [K in keyof Configs]?: Readonly<Record<string, unknown>> } | undefined;
@@ -61,7 +59,8 @@ export function openSingleFile(source: TensorSource, options: SingleFileOptions 
   const below = (prefix: string) => keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
   const [unetKeys, vaeKeys, textKeys] = [below(UNET_PREFIX), below(VAE_PREFIX), below(TEXT_PREFIX)];
   check(source, unetKeys, vaeKeys, textKeys);
-  const isEma = options.extractEma === true && keys.filter((key) => key.startsWith("model_ema.")).length > LEAST_EMA;
+  const isEma = options.extractEma === true;
+  if (isEma) checkAverages(source.name, keys);
   const origins = new Map<string, readonly [PartName, string]>();
   const take = (part: PartName, prefix: string, names: readonly string[], pairs: readonly Pair[] | undefined) => {
     const rename = pairs ? renamer(pairs, "diffusers") : (key: string) => key;
@@ -91,7 +90,14 @@ export function openSingleFile(source: TensorSource, options: SingleFileOptions 
     vae: renamed(source, named.vae),
     text_encoder: renamed(source, named.text_encoder),
   };
-  return { parts, configs: configsOf(source, parts, options.configs ?? {}), isEma };
+  return { parts, configs: configsOf(source, parts, options.configs ?? {}) };
+}
+
+/** What is asked for is not replaced by something else; some files keep nothing of the averages but their decay. */
+function checkAverages(name: string, keys: readonly string[]): void {
+  const { length } = keys.filter((key) => key.startsWith("model_ema.") && /(weight|bias)$/.test(key));
+  const has = length === 0 ? "no moving averages (model_ema.…)" : `moving averages of ${length} tensors alone`;
+  if (length <= LEAST_EMA) throw new InputError(name, `has ${has}: leave out extractEma (--extract-ema)`);
 }
 
 function check(source: TensorSource, unet: readonly string[], vae: readonly string[], text: readonly string[]): void {

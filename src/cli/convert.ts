@@ -133,8 +133,6 @@ async function fileToFolder(from: string, to: string, options: ConvertOptions, i
   const source = await openTensors(await fileSource(from));
   const staged = await outputFolder(dirname(resolve(to))).stage(basename(resolve(to)), { replace: false });
   try {
-    if (extractEma && ![...source.tensors.keys()].some((name) => name.startsWith("model_ema.")))
-      throw new InputError(from, "has no moving averages (model_ema.…): leave out --extract-ema");
     const { parts, configs } = openSingleFile(source, { extractEma });
     checkParts(parts, configs);
     const json = (value: object) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);

@@ -11,7 +11,7 @@ import { textToImage } from "../pipelines/text-to-image.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
 import { InputError } from "../util/errors.ts";
 import { adapterDevice } from "./device.ts";
-import { EXIT, type ExitCode } from "./errors.ts";
+import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
 import { file, oneOf, parseOptions, real, SCHEDULERS, size, whole } from "./options.ts";
 import { checkFolder, roundAll, writeAll } from "./output.ts";
@@ -81,11 +81,12 @@ async function paint(
   for (const { path } of options.lora)
     if (!(await stat(path).catch(() => undefined))?.isFile())
       throw new InputError(path, "no such LoRA file (a scale follows a colon: style.safetensors:0.8)");
+  const isFile = /\.(safetensors|ckpt|pth?|bin)$/i.test(options.checkpoints);
+  if (options.extractEma && !isFile) throw new UsageError("--extract-ema is for a single file, not a folder");
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
   const { dtype, extractEma, checkpoints } = options;
   const { signal } = interrupt;
-  const isFile = /\.(safetensors|ckpt|pth?|bin)$/i.test(checkpoints);
   const tokenizer = options.tokenizer ?? (isFile ? shipped("weights/ootd/tokenizer") : undefined);
   const model = await StableDiffusion.load(checkpoints, { device, dtype, extractEma, tokenizer, signal, onProgress });
   for (const [i, { path }] of options.lora.entries()) await model.loadLoraWeights(path, { adapterName: `lora_${i}` });

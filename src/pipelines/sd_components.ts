@@ -81,7 +81,10 @@ export async function loadStableDiffusion(
   options: ComponentOptions,
 ): Promise<StableDiffusionComponents> {
   const opened = await openFiles(device, files);
-  if (isFolder(opened)) return loadLayout(device, opened, options);
+  if (isFolder(opened)) {
+    if (options.extractEma) throw new InputError(OP, `${opened.name} is a folder: extractEma is for a single file`);
+    return loadLayout(device, opened, options);
+  }
   const source = await openTensors(opened);
   try {
     const { parts, configs } = openSingleFile(source, options);

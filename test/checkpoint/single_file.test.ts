@@ -127,9 +127,13 @@ describe("a single file and diffusers' layout", () => {
     const name = "conv_in.weight";
     const own = await read(false).parts.unet.read(name);
     expect(await read(true).parts.unet.read(name)).toEqual(own.map((byte) => byte ^ 1));
-    expect(read(true).isEma).toBe(true);
     const few = await open([...tensors, ...ema.slice(0, 100)]);
-    expect(openSingleFile(few, { extractEma: true }).isEma).toBe(false);
+    const asked = { extractEma: true };
+    expect(() => openSingleFile(few, asked)).toThrow("has moving averages of 100 tensors alone: leave out extractEma");
+    const decay = { name: "model_ema.decay", dtype: "F32", shape: [1], data: new Float32Array(1) };
+    const alone = await open([...tensors, decay]);
+    expect(() => openSingleFile(alone, asked)).toThrow("sd.safetensors: has no moving averages (model_ema.…): leave");
+    expect(openSingleFile(alone).parts.unet.tensors.size).toBeGreaterThan(100);
   });
 });
 

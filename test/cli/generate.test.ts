@@ -86,6 +86,7 @@ describe("toile generate and toile convert", () => {
     fails(2, /--lora/, ...ask, "--lora", "");
     fails(1, /loadLoraWeights: ".*" is no file: its name ends/, ...ask, "--lora", join(folder, "model_index.json"));
     fails(1, /model_index\.json is missing/, "generate", "--checkpoints", work, ...small, ...out);
+    fails(2, /--extract-ema is for a single file/, ...ask, "--extract-ema");
     fails(2, /its name ends in \.safetensors/, "convert", folder, join(work, "x"));
     fails(1, /no such file or folder/, "convert", join(work, "nothing"), join(work, "x"));
     const vae = join(folder, "vae/diffusion_pytorch_model.safetensors");
