@@ -41,7 +41,7 @@ export interface DownloadOptions {
   readonly store?: ByteStore | undefined;
   /** Bytes of the file that have come; the total is undefined where the server does not say it. */
   readonly onProgress?: ((path: string, done: number, total: number | undefined) => void) | undefined;
-  /** Told once when the store refuses: the download goes on without it. */
+  /** Told once when the store refuses, and of a file that is too large to be checked or kept: the download goes on. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 

@@ -11,7 +11,7 @@ import {
   type DownloadOptions,
   type Expected,
 } from "./download.ts";
-import { bytesSource, checkRange, malformed, type ByteSource, type Folder } from "./source.ts";
+import { bytesSource, checkRange, malformed, quote, type ByteSource, type Folder } from "./source.ts";
 
 export type { ByteStore, DownloadOptions, StoredBytes } from "./download.ts";
 
@@ -39,7 +39,20 @@ function parseManifest(name: string, text: string): ReadonlyMap<string, Expected
   }
   if (!Array.isArray(files) || !files.every((file: Partial<Expected> | null) => typeof file?.path === "string"))
     throw malformed(name, "lists no files: { files: [{ path, bytes, sha256 }] } is needed");
-  return new Map((files as Expected[]).map((file) => [file.path, file]));
+  return new Map((files as { path: string }[]).map((file) => [file.path, entry(name, file)]));
+}
+
+/** @throws FormatError for a size or a hash that is none */
+function entry(
+  name: string,
+  { path, bytes, sha256 }: Record<"path", string> & Partial<Record<string, unknown>>,
+): Expected {
+  const isSize = bytes === undefined || (Number.isSafeInteger(bytes) && Number(bytes) >= 0);
+  if (!isSize) throw malformed(name, `bytes of ${quote(path)} is ${JSON.stringify(bytes)}, a whole number is needed`);
+  const isHash = sha256 === undefined || (typeof sha256 === "string" && /^[0-9a-f]{64}$/i.test(sha256));
+  if (!isHash)
+    throw malformed(name, `sha256 of ${quote(path)} is ${JSON.stringify(sha256)}, 64 hexadecimal digits are needed`);
+  return { path, bytes: bytes as number | undefined, sha256: (sha256 as string | undefined)?.toLowerCase() };
 }
 
 /**
@@ -73,6 +86,7 @@ export async function remoteFolder(url: string | URL, options: RemoteOptions = {
         throw error;
       },
     );
+  const warn = tellOfLarge(options);
   const fetched = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
   const whole = (expected: Expected, how = now()) => {
     const { path } = expected;
@@ -97,11 +111,23 @@ export async function remoteFolder(url: string | URL, options: RemoteOptions = {
     open: async (path) => {
       const expected = find(path);
       const size = expected.bytes ?? Number((await ask(path)).headers.get("content-length") ?? 0);
+      if (size > WHOLE) warn(expected, size);
       if (size > WHOLE) return rangedSource(address(path), path, size, now);
       const bytes = await whole(expected);
       return { ...bytesSource(path, bytes), close: async () => void fetched.delete(path) };
     },
     text: async (path) => new TextDecoder().decode(await whole(find(path))),
+  };
+}
+
+/** Tells once of each file that is too large for what its manifest and the store are for. */
+function tellOfLarge({ store, onWarning }: RemoteOptions): (file: Expected, size: number) => void {
+  const told = new Set<string>();
+  return ({ path, sha256 }, size) => {
+    const without = [...(sha256 ? ["not held against its SHA-256"] : []), ...(store ? ["not kept"] : [])];
+    if (without.length > 0 && !told.has(path))
+      onWarning?.(`${path}: has ${size} bytes and is read by ranges: ${without.join(", ")}`);
+    told.add(path);
   };
 }
 

@@ -136,6 +136,21 @@ describe("a file over HTTP", () => {
     expect([...store.kept.keys()].filter((key) => key.includes(FILE))).toEqual([]);
   });
 
+  test("whose hash is in capitals is the same", async () => {
+    const served = await serve(withManifest(content, { ...entry, sha256: sha256.toUpperCase() }));
+    expect(await all(served.url)).toBe(sha256);
+  });
+
+  test.for([
+    [{ bytes: "5" }, 'bytes of "unet/weights.bin" is "5", a whole number is needed'],
+    [{ bytes: -1 }, 'bytes of "unet/weights.bin" is -1, a whole number is needed'],
+    [{ sha256: 5 }, 'sha256 of "unet/weights.bin" is 5, 64 hexadecimal digits are needed'],
+    [{ sha256: "9f86d0" }, 'sha256 of "unet/weights.bin" is "9f86d0", 64 hexadecimal digits are needed'],
+  ] as const)("of which the manifest says %j is refused", async ([wrong, says]) => {
+    const served = await serve(withManifest(content, { ...entry, ...wrong }));
+    await expect(all(served.url)).rejects.toThrow(`/manifest.json: ${says}`);
+  });
+
   test("of a wrong size is refused with its name, before it comes", async () => {
     const served = await serve(withManifest(content.slice(0, 250_000)));
     await expect(all(served.url)).rejects.toThrow(/^unet\/weights\.bin: has 250000 bytes, the manifest says 300000/);
@@ -248,6 +263,18 @@ describe("a file of more than a gibibyte, read by ranges", () => {
     expect(await read(served.url, 1, { onProgress })).toEqual(part(200, 1000));
     expect(served.gets.slice(1)).toEqual([`${BIG} bytes=200-1199`, `${BIG} bytes=600-1199`]);
     expect(done.slice(-2)).toEqual([1000, bytes]);
+  });
+
+  test("is neither checked nor kept, which is said once", async () => {
+    const listed = { path: BIG, bytes, sha256 };
+    const { url } = await serve(new Map([["manifest.json", text({ files: [listed] })]]));
+    const said: string[] = [];
+    const onWarning = (message: string) => said.push(message);
+    const folder = await remoteFolder(url, { ...quick, onWarning, store: new MapStore() });
+    for (let i = 0; i < 2; i++) await folder.open(BIG);
+    expect(said).toEqual([
+      `${BIG}: has 2147483648 bytes and is read by ranges: not held against its SHA-256, not kept`,
+    ]);
   });
 
   test.for<[string, (asked: number) => Answer, RegExp]>([
