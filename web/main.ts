@@ -134,8 +134,13 @@ async function usePerson(chosen: Shown | Promise<Shown>): Promise<void> {
   const choice = ++state.choices.person;
   try {
     const shown = await chosen;
-    if (choice !== state.choices.person) return;
+    if (choice !== state.choices.person) return release(shown);
+    const before = state.person;
     state.person = shown;
+    release(before);
+    editor.clear(shown.bitmap); // nobody is dressed by the mask of somebody else
+    find("#mask-note").textContent = "";
+    allowRun();
     people.taken(shown);
     find("#mask-sources").hidden = false;
     await firstMask(shown);
@@ -149,8 +154,10 @@ async function useGarment(chosen: Shown | Promise<Shown>): Promise<void> {
   const choice = ++state.choices.garment;
   try {
     const shown = await chosen;
-    if (choice !== state.choices.garment) return;
+    if (choice !== state.choices.garment) return release(shown);
+    const before = state.garment;
     state.garment = shown;
+    release(before);
     garments.taken(shown);
     const stage = find("#garment .stage");
     shape(stage, shown);
@@ -160,6 +167,12 @@ async function useGarment(chosen: Shown | Promise<Shown>): Promise<void> {
     if (choice === state.choices.garment) garments.error = messageOf(error);
   }
   allowRun();
+}
+
+/** Lets the worker forget a picture that nothing will be made of any more; who shows it has its bitmap. */
+function release(shown: Shown | undefined): void {
+  const examples = state.examples.flatMap(({ person, garment }) => [person, garment]);
+  if (shown && ![state.person, state.garment, ...examples].includes(shown)) void client.ask("forget", [shown.id]);
 }
 
 /** A drawn person's own mask; for other pictures a box where garments usually are. */
@@ -193,6 +206,7 @@ function openMask(person: Shown, mask: GrayImage, note: string): void {
 
 function showMask(mask: Mask): void {
   find("#mask-note").textContent = `${Math.round(100 * mask.share)} % may be repainted; the mask is ${state.maskNote}.`;
+  allowRun();
 }
 
 async function onSetting(changed: string): Promise<void> {
@@ -203,7 +217,7 @@ async function onSetting(changed: string): Promise<void> {
 }
 
 function allowRun(): void {
-  runButton.disabled = !state.person || !state.garment || state.running !== undefined;
+  runButton.disabled = !state.person || !state.garment || !editor.mask || state.running !== undefined;
 }
 
 /** The mask as a picture that is opaque where the garment is painted. */

@@ -28,7 +28,8 @@ export class MaskEditor {
   #value: 0 | 255 = 255;
   /** Where the brush is, in the mask's pixels. */
   #at: Point = { x: 0, y: 0 };
-  #isPainting = false;
+  /** The pointer whose stroke goes on: a second finger does not paint, or a bar would join the two. */
+  #painter: number | undefined;
   #growing: Promise<void> = Promise.resolve();
 
   constructor(options: MaskEditorOptions) {
@@ -42,6 +43,10 @@ export class MaskEditor {
       const tool = (target as HTMLElement).dataset["tool"];
       if (tool !== undefined) void this.#use(tool);
     });
+  }
+
+  get #isPainting(): boolean {
+    return this.#painter !== undefined;
   }
 
   get mask(): Mask | undefined {
@@ -68,27 +73,39 @@ export class MaskEditor {
     this.#changed();
   }
 
+  /** Shows another picture alone: the mask before belongs to another one. */
+  clear(bitmap: ImageBitmap): void {
+    this.#mask = undefined;
+    const size = MaskEditor.sizeFor(bitmap.width, bitmap.height);
+    paint(this.#picture, bitmap, size.width, size.height);
+    [this.#canvas.width, this.#canvas.height] = [size.width, size.height];
+    shape(this.#stage, size);
+    for (const tool of ["undo", "redo"]) this.#allow(tool, false);
+  }
+
   #listenToPointer(): void {
     const canvas = this.#canvas;
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !this.#mask) return;
+      if (event.button !== 0 || !this.#mask || this.#isPainting) return;
       canvas.setPointerCapture(event.pointerId);
       this.#at = this.#place(event);
-      this.#isPainting = true;
+      this.#painter = event.pointerId;
       this.#mask.begin();
       this.#paintTo(this.#at);
     });
     canvas.addEventListener("pointermove", (event) => {
+      if (this.#isPainting && event.pointerId !== this.#painter) return;
       const places = this.#isPainting ? (event.getCoalescedEvents?.() ?? []) : [];
       for (const place of places.length > 0 ? places : [event]) {
-        if (this.#isPainting) this.#paintTo(this.#place(place));
+        if (this.#isPainting && this.#mask) this.#paintTo(this.#place(place));
         else this.#at = this.#place(place);
       }
       this.#showRing();
     });
-    const end = () => {
-      if (!this.#isPainting) return;
-      this.#isPainting = false;
+    const end = ({ pointerId }: PointerEvent) => {
+      if (pointerId !== this.#painter) return;
+      this.#painter = undefined;
+      if (!this.#mask) return; // taken away meanwhile
       this.#changed({ left: 0, top: 0, right: 0, bottom: 0 });
     };
     canvas.addEventListener("pointerup", end);

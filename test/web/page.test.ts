@@ -22,7 +22,7 @@ import {
   type Watched,
 } from "./browser.ts";
 
-declare const asked: { call?: string; input: { mask: GrayImage } }[]; // in the page
+declare const asked: { call?: string; input: { mask: GrayImage; person: number } & number[] }[]; // in the page
 
 const executable = browserPath();
 /** Of the checkpoint that ships: the page begins with the half-body model where there is one. */
@@ -199,6 +199,61 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
     await page.locator("#person [data-error]", { hasText: "The mask is 64 × 48, the person 48 × 64 pixels" }).waitFor();
     await page.locator("#person [data-thumbs] button").first().click();
     await page.locator("#mask-note", { hasText: "drawing" }).waitFor();
+  });
+
+  test("nobody is dressed by the mask of somebody else, and pictures that are replaced are forgotten", async () => {
+    const state = await page.evaluate(async () => {
+      const run = document.querySelector<HTMLButtonElement>("#run")!;
+      const before = run.disabled;
+      document.querySelector<HTMLElement>("#person [data-thumbs] button:nth-child(2)")!.click();
+      for (let i = 0; i < 20; i++) await Promise.resolve(); // no answer of the worker's comes within these
+      return { before, after: run.disabled, note: document.querySelector("#mask-note")!.textContent };
+    });
+    expect(state).toEqual({ before: false, after: true, note: "" });
+    await page.locator("#run:enabled").waitFor();
+    const forgotten = () => page.evaluate(() => asked.filter(({ call }) => call === "forget").length);
+    const one = (data: number) => encodePng({ width: 48, height: 64, data: new Uint8Array(48 * 64 * 3).fill(data) });
+    const choose = async (name: string, data: number) => {
+      await page.locator("#garment [data-file]").setInputFiles({ name, mimeType: "image/png", buffer: Buffer.from(await one(data)) }); // prettier-ignore
+    };
+    await page.locator("#garment [data-thumbs] button").first().click();
+    const before = await forgotten();
+    await choose("a.png", 1);
+    await page.locator("#garment.filled [data-thumbs]:not(:has([aria-pressed=true]))").waitFor();
+    expect(await forgotten()).toBe(before); // an example stays
+    await page.locator("#garment [data-thumbs] button").first().click();
+    await expect.poll(forgotten).toBe(before + 1);
+    await page.locator("#person [data-thumbs] button").first().click();
+    await page.locator("#mask-note", { hasText: "drawing" }).waitFor();
+  });
+
+  test("two fingers paint one stroke", async () => {
+    const canvas = page.locator("[data-mask-canvas]");
+    await canvas.scrollIntoViewIfNeeded();
+    const box = (await canvas.boundingBox())!;
+    const at = (x: number, y: number, id: number) => ({ x: box.x + x * box.width, y: box.y + y * box.height, id });
+    const session = await page.context().newCDPSession(page);
+    const touch = (type: "touchStart" | "touchMove" | "touchEnd", ...touchPoints: ReturnType<typeof at>[]) =>
+      session.send("Input.dispatchTouchEvent", { type, touchPoints });
+    const opacity = (x: number, y: number) =>
+      canvas.evaluate(
+        (element, [x, y]) => {
+          const { width, height } = element as HTMLCanvasElement;
+          const context = (element as HTMLCanvasElement).getContext("2d")!;
+          return context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data[3]!;
+        },
+        [x, y] as const,
+      );
+    const [painted, other] = [() => opacity(0.05, 0.85), () => opacity(0.95, 0.8)];
+    expect([await painted(), await other()]).toEqual([0, 0]);
+    await touch("touchStart", at(0.05, 0.97, 1));
+    await touch("touchStart", at(0.05, 0.97, 1), at(0.95, 0.97, 2));
+    for (const y of [0.9, 0.85, 0.8]) await touch("touchMove", at(0.05, y, 1), at(0.95, y, 2)); // farther than a tap's slop
+    await touch("touchEnd");
+    await expect.poll(painted).toBeGreaterThan(0);
+    expect(await other()).toBe(0); // nor is there a bar between them
+    await page.locator('[data-tool="undo"]').click();
+    expect(await painted()).toBe(0);
   });
 
   test("a label map and key points make the mask that the library makes of them", async () => {
