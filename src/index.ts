@@ -79,9 +79,16 @@ export { AdamW, type AdamWOptions } from "./training/adamw.ts";
 export { epochOrder, prefetch, type TryOnDataset, type TryOnSample } from "./training/data/dataset.ts";
 export { drawnDataset, sleeveOf, type DrawnOptions } from "./training/data/drawn.ts";
 export { augmented, type AugmentOptions } from "./training/data/augment.ts";
-export { openSingleFile, type SingleFile } from "./checkpoint/single_file.ts";
+export { openSingleFile, type SingleFile, type SingleFileOptions } from "./checkpoint/single_file.ts";
 export type { GenerationInputs, GenerationResult } from "./pipelines/generation.ts";
-export { StableDiffusion, type StableDiffusionOptions } from "./pipelines/stable-diffusion.ts";
+export type { FuseOptions, LoraOptions } from "./pipelines/lora.ts";
+export type { StableDiffusionComponents } from "./pipelines/sd_components.ts";
+export {
+  StableDiffusion,
+  type GenerationPipeline,
+  type StableDiffusionFiles,
+  type StableDiffusionOptions,
+} from "./pipelines/stable-diffusion.ts";
 export { StableDiffusionPipeline, textToImage, type TextToImageInputs } from "./pipelines/text-to-image.ts";
 export { StableDiffusionImg2ImgPipeline, imageToImage, type ImageToImageInputs } from "./pipelines/image-to-image.ts";
 export { StableDiffusionInpaintPipeline, inpaint, type InpaintInputs } from "./pipelines/inpaint.ts";

@@ -31,6 +31,7 @@ export interface SingleFile {
   readonly configs: Configs;
 }
 
+/** How a checkpoint in one file is read. */
 export interface SingleFileOptions {
   /** Takes the UNet's moving averages; an error where the file has none. Default false. */
   readonly extractEma?: boolean | undefined;

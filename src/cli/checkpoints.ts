@@ -4,7 +4,7 @@ import { directory } from "../node/files.ts";
 import { shipped } from "../node/package.ts";
 import { LAYOUT } from "../pipelines/components.ts";
 import { json } from "../pipelines/load.ts";
-import { tryonScheduler } from "../schedulers/create.ts";
+import { tryonScheduler, type Scheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
 import { STATE } from "../training/checkpoint.ts";
 import { noiseLevels } from "../training/noise_levels.ts";
@@ -49,12 +49,15 @@ export async function trainedUnets(
 }
 
 /** Some schedulers cannot take every number of steps, which their own configuration says. @throws UsageError */
-export async function checkSteps(folder: Folder, options: { scheduler: string; steps: number }): Promise<void> {
-  const scheduler = tryonScheduler(await json(folder, SCHEDULER), options.scheduler);
+export const checkSteps = async (folder: Folder, options: { scheduler: string; steps: number }): Promise<void> =>
+  checkTimesteps(tryonScheduler(await json(folder, SCHEDULER), options.scheduler), options.steps);
+
+/** The same of a scheduler, which is done with then. @throws UsageError */
+export function checkTimesteps(scheduler: Scheduler, steps: number): void {
   try {
-    scheduler.setTimesteps(options.steps);
+    scheduler.setTimesteps(steps);
   } catch (error) {
-    if (error instanceof InputError) throw new UsageError(`--steps "${options.steps}": ${error.message}`);
+    if (error instanceof InputError) throw new UsageError(`--steps "${steps}": ${error.message}`);
     throw error;
   } finally {
     scheduler.dispose();

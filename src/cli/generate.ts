@@ -1,15 +1,19 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { directory } from "../node/files.ts";
 import { encodePng, readImage, readMask } from "../node/images.ts";
 import { packageInfo, shipped } from "../node/package.ts";
 import type { GenerationResult } from "../pipelines/generation.ts";
-import { imageToImage } from "../pipelines/image-to-image.ts";
-import { inpaint } from "../pipelines/inpaint.ts";
+import { CHANGE, imageToImage } from "../pipelines/image-to-image.ts";
+import { ANEW, inpaint } from "../pipelines/inpaint.ts";
+import { layoutConfigs } from "../pipelines/sd_components.ts";
 import { StableDiffusion } from "../pipelines/stable-diffusion.ts";
 import { textToImage } from "../pipelines/text-to-image.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
+import { configuredScheduler } from "../schedulers/create.ts";
 import { InputError } from "../util/errors.ts";
+import { checkTimesteps } from "./checkpoints.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
 import { interruptible, type Interrupt } from "./interrupt.ts";
@@ -83,12 +87,18 @@ async function paint(
       throw new InputError(path, "no such LoRA file (a scale follows a colon: style.safetensors:0.8)");
   const isFile = /\.(safetensors|ckpt|pth?|bin)$/i.test(options.checkpoints);
   if (options.extractEma && !isFile) throw new UsageError("--extract-ema is for a single file, not a folder");
+  if (!isFile) {
+    const { scheduler } = await layoutConfigs(directory(options.checkpoints));
+    checkTimesteps(configuredScheduler(scheduler, options.scheduler), options.steps);
+  }
   const device = await adapterDevice();
   const onProgress = progress.update.bind(progress);
   const { dtype, extractEma, checkpoints } = options;
   const { signal } = interrupt;
   const tokenizer = options.tokenizer ?? (isFile ? shipped("weights/ootd/tokenizer") : undefined);
   const model = await StableDiffusion.load(checkpoints, { device, dtype, extractEma, tokenizer, signal, onProgress });
+  const config = model.components.scheduler;
+  if (isFile) checkTimesteps(configuredScheduler(config, options.scheduler), options.steps);
   for (const [i, { path }] of options.lora.entries()) await model.loadLoraWeights(path, { adapterName: `lora_${i}` });
   if (options.lora.length)
     await model.setAdapters(
@@ -98,7 +108,8 @@ async function paint(
   const load = performance.now() - began;
   const result = await run(model, options, { image, mask }, { signal, onProgress });
   interrupt.finish();
-  await write(files, options, result);
+  const { scheduler = String(config["_class_name"]) } = options;
+  await write(files, { ...options, scheduler }, result);
   progress.clear();
   for (const warning of result.warnings) say(`toile: note: ${warning}`);
   const { seed, width, height, steps, guidanceScale: scale } = result;
@@ -123,8 +134,13 @@ function run(
   return mask ? inpaint(model)({ ...changed, maskImage: mask }) : imageToImage(model)(changed);
 }
 
-async function write(files: readonly string[], options: GenerateOptions, result: GenerationResult): Promise<void> {
-  const { prompt, negativePrompt, scheduler, strength, checkpoints, image, mask, samples } = options;
+async function write(
+  files: readonly string[],
+  options: Omit<GenerateOptions, "scheduler"> & { readonly scheduler: string },
+  result: GenerationResult,
+): Promise<void> {
+  const { prompt, negativePrompt, scheduler, checkpoints, image, mask, samples } = options;
+  const { strength = mask === undefined ? CHANGE : ANEW } = options;
   const lora = options.lora.map(({ path, weight }) => `${path}:${weight}`).join(" ") || undefined;
   const { seed, width, height, steps, guidanceScale: scale, dtype } = result;
   const read = { checkpoints, lora, image, mask, strength: image === undefined ? undefined : strength };

@@ -18,9 +18,12 @@ import { checkPicture } from "./check.ts";
 export interface ImageToImageInputs extends GenerationInputs {
   /** The picture to change. Resized (Lanczos) to `width` and `height`; default its own size, cut to multiples of 8. */
   readonly image: RgbImage;
-  /** How much of the way from noise is walked: 0 keeps the picture, 1 forgets it. Default 0.8. */
+  /** How much of the way from noise is walked: 0 keeps the picture, 1 forgets it. Default 0.8, as in diffusers. */
   readonly strength?: number | undefined;
 }
+
+/** The default strength. */
+export const CHANGE = 0.8;
 
 /** Image to image: call it, load LoRA files, dispose of it. */
 export type StableDiffusionImg2ImgPipeline = GenerationPipeline<ImageToImageInputs>;
@@ -53,7 +56,7 @@ export function wholeSize({ width, height }: RgbImage, multiple: number): { widt
 export const fitted = (image: RgbImage, { settings: { width, height } }: Workplace): RgbImage =>
   image.width === width && image.height === height ? image : resize(image, width, height, "lanczos");
 
-function begin(place: Workplace, { image, strength = 0.8 }: ImageToImageInputs): Start {
+function begin(place: Workplace, { image, strength = CHANGE }: ImageToImageInputs): Start {
   const { bag, scheduler, settings, drawNoise } = place;
   const first = firstStep(scheduler, settings.steps, strength);
   const clean = place.encode(toFloat(fitted(image, place)));

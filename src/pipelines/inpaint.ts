@@ -23,6 +23,9 @@ export interface InpaintInputs extends ImageToImageInputs {
   readonly strength?: number | undefined;
 }
 
+/** The default strength. */
+export const ANEW = 1;
+
 /** Inpainting: call it, load LoRA files, dispose of it. */
 export type StableDiffusionInpaintPipeline = GenerationPipeline<InpaintInputs>;
 
@@ -56,7 +59,7 @@ function hardMask(mask: GrayImage, { settings: { width, height } }: Workplace): 
 }
 
 /** The order of the draws is diffusers': picture, noise, masked picture. */
-function begin(place: Workplace, { image: given, maskImage, strength = 1 }: InpaintInputs): Start {
+function begin(place: Workplace, { image: given, maskImage, strength = ANEW }: InpaintInputs): Start {
   const { device, components, bag, scheduler, settings, drawNoise } = place;
   const first = firstStep(scheduler, settings.steps, strength);
   const [image, mask] = [fitted(given, place), hardMask(maskImage, place)];

@@ -17,6 +17,7 @@ export interface StableDiffusionComponents {
   readonly unet: UNet2DConditionModel;
   readonly vae: AutoencoderKL;
   readonly textEncoder: CLIPTextModel;
+  /** Of the prompts. */
   readonly tokenizer: Tokenizer;
   /** scheduler_config.json as it stands. */
   readonly scheduler: Readonly<Record<string, unknown>>;

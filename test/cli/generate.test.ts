@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readImage } from "../../src/node/images.ts";
+import { readImage, readText } from "../../src/node/images.ts";
 import { fixture } from "../helpers.ts";
 import { writeLayout } from "../pipelines/sd_setup.ts";
 import { filesIn, scratch, toile } from "./run.ts";
@@ -37,6 +37,11 @@ describe("toile generate and toile convert", () => {
     run(folder, "a");
     run(single, "b");
     run(again, "c");
+    const { toile: kept } = await readText(join(work, "c", "generated_0.png"));
+    const { scheduler } = JSON.parse(kept!) as { scheduler: string };
+    expect(readFileSync(join(again, "scheduler/scheduler_config.json"), "utf8")).toContain(
+      `"_class_name": "${scheduler}"`,
+    );
     const first = await pixels(join(work, "a"));
     expect(new Set(first).size).toBeGreaterThan(10);
     expect(await pixels(join(work, "b"))).toEqual(first);
@@ -52,6 +57,8 @@ describe("toile generate and toile convert", () => {
     const run = (name: string, ...more: string[]) =>
       toile(["generate", "--checkpoints", folder, ...small, ...more, "--out", join(work, name)]);
     expect(run("plain", ...image)).toMatchObject({ code: 0, err: "" });
+    const { toile: kept } = await readText(join(work, "plain", "generated_0.png"));
+    expect(JSON.parse(kept!)).toMatchObject({ scheduler: "ddim", strength: 0.6 });
     expect(run("lora", ...image, "--lora", lora)).toMatchObject({ code: 0, err: "" });
     expect(await pixels(join(work, "lora"))).not.toEqual(await pixels(join(work, "plain")));
     const [whole, half] = [join(work, "f32.safetensors"), join(work, "f16.safetensors")];
@@ -86,6 +93,8 @@ describe("toile generate and toile convert", () => {
     fails(2, /--lora/, ...ask, "--lora", "");
     fails(1, /loadLoraWeights: ".*" is no file: its name ends/, ...ask, "--lora", join(folder, "model_index.json"));
     fails(1, /model_index\.json is missing/, "generate", "--checkpoints", work, ...small, ...out);
+    const many = [...ask, "--steps", "1000", "--scheduler", "unipc"];
+    fails(2, /^toile: --steps "1000": /, ...many);
     fails(2, /--extract-ema is for a single file/, ...ask, "--extract-ema");
     fails(2, /its name ends in \.safetensors/, "convert", folder, join(work, "x"));
     fails(1, /no such file or folder/, "convert", join(work, "nothing"), join(work, "x"));
