@@ -228,6 +228,7 @@ describe.runIf(executable)("the page in a browser", { timeout: 300_000 }, () => 
   });
 
   test("two fingers paint one stroke", async () => {
+    await page.locator('[data-tool="add"]').click();
     const canvas = page.locator("[data-mask-canvas]");
     await canvas.scrollIntoViewIfNeeded();
     const box = (await canvas.boundingBox())!;
