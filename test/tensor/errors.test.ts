@@ -27,6 +27,26 @@ const SHAPES: readonly Refusal[] = [
     ({ t }) => ops.linear(t(2, 3), t(4, 3), { residual: t(2, 3) }),
     "linear: residual is not of the result's shape: [2, 3] and [2, 4]",
   ],
+  [
+    "linearAppend",
+    ({ t }) => ops.linearAppend(t(1, 2, 8), t(4, 12), t(1, 3, 4)),
+    "linearAppend: inner sizes differ: [1, 2, 8] and [4, 12]",
+  ],
+  [
+    "linearAppend's weight",
+    ({ t }) => ops.linearAppend(t(1, 2, 8), t(4, 8, 1, 1), t(1, 3, 4)),
+    "linearAppend: inner sizes differ: [1, 2, 8] and [4, 8, 1, 1]",
+  ],
+  [
+    "linearAppend's bias",
+    ({ t }) => ops.linearAppend(t(1, 2, 8), t(4, 8), t(1, 3, 4), { bias: t(8) }),
+    "linearAppend: bias is [8] for 4 channels",
+  ],
+  [
+    "linearAppend's tokens",
+    ({ t }) => ops.linearAppend(t(1, 2, 8), t(4, 8), t(2, 3, 4)),
+    "linearAppend: tokens do not fit behind those of x · Wᵀ: [2, 3, 4] and [1, 2, 4]",
+  ],
   ["matmul", ({ t }) => ops.matmul(t(2, 3), t(4, 5)), "matmul: inner sizes differ: [2, 3] and [4, 5]"],
   [
     "matmul's batches",
@@ -174,6 +194,11 @@ const SHAPES: readonly Refusal[] = [
 const TYPES: readonly Refusal[] = [
   ["linear", ({ t, h }) => ops.linear(t(2, 3), h(4, 3)), "linear: x is f32 and weight is f16"],
   ["linear's bias", ({ t, h }) => ops.linear(t(2, 3), t(4, 3), { bias: h(4) }), "linear: bias is f16, f32 is needed"],
+  [
+    "linearAppend",
+    ({ t, h }) => ops.linearAppend(t(1, 2, 8), h(4, 8), t(1, 3, 4)),
+    "linearAppend: x is f32 and weight is f16",
+  ],
   ["numbers of i32", ({ i }) => ops.linear(i(2, 3), i(4, 3)), "linear: x is i32, floating point is needed"],
   [
     "layerNorm",

@@ -44,7 +44,8 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   return recorded(x.device, rule, () => product(x, weight, shape, options));
 }
 
-function productShape(op: string, x: Tensor, weight: Tensor, options: LinearOptions): number[] {
+/** Checks x · Wᵀ and what comes with it. @returns the product's shape */
+export function productShape(op: string, x: Tensor, weight: Tensor, options: LinearOptions): number[] {
   sameType(op, ["x", "weight"], x, weight);
   const [out = 0, inputs = 0] = weight.shape;
   if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs)

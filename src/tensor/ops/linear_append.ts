@@ -4,7 +4,7 @@ import { dataOf, floatType, sameType, shapeError } from "../check.ts";
 import { recorderOf } from "../recording.ts";
 import { Tensor } from "../tensor.ts";
 import { concat } from "./concat.ts";
-import { linear } from "./linear.ts";
+import { linear, productShape } from "./linear.ts";
 import { spread } from "./spread.ts";
 
 /**
@@ -18,15 +18,13 @@ import { spread } from "./spread.ts";
  */
 export function linearAppend(x: Tensor, weight: Tensor, append: Tensor, { bias }: { bias?: Tensor } = {}): Tensor {
   const op = "linearAppend";
+  const product = productShape(op, x, weight, bias ? { bias } : {});
   dataOf(op, append);
   sameType(op, ["x", "append"], x, append);
   const [n = 0] = x.shape;
   const [m = 0] = append.shape;
-  if (x.shape.length !== 3 || append.shape.length !== 3 || append.shape[2] !== weight.shape[0] || n % m !== 0)
-    throw shapeError(op, "tokens do not fit behind those of x · Wᵀ", append.shape, [
-      ...x.shape.slice(0, -1),
-      weight.shape[0]!,
-    ]);
+  if (x.shape.length !== 3 || append.shape.length !== 3 || append.shape[2] !== product[2] || n % m !== 0)
+    throw shapeError(op, "tokens do not fit behind those of x · Wᵀ", append.shape, product);
   const { device } = x;
   if (!recorderOf(device) && isWhole(x, weight, append)) return direct(x, weight, append, bias);
   return device.scope(() => concat([linear(x, weight, bias ? { bias } : {}), spread(append, n)], 1));
