@@ -83,7 +83,7 @@ fn main(
 
   var largest: array<f32, OWN>;
   var total: array<f32, OWN>; // of the thread's share of each row
-  for (var r = 0u; r < times(OWN); r++) { largest[r] = MASKED; }
+  for (var r = 0u; r < times(OWN); r++) { largest[r] = LOWEST; }
   var sums: array<Sum, N_OUT>;
   var end = p.keys;
   if (CAUSAL) { end = min(end, first_row + ROWS); }
@@ -108,7 +108,7 @@ fn main(
     // SHARE neighbouring threads own a row: each reads every SHARE-th score of it
     for (var r = 0u; r < times(OWN); r++) {
       let row = (r * THREADS + thread) / SHARE;
-      var high = MASKED;
+      var high = LOWEST;
       for (var key = thread % SHARE; key < KEYS; key += SHARE) {
         let score = parked[row * S_STRIDE + key] * p.scale;
         if (sees(first_row + row, block + key)) { high = max(high, score); }

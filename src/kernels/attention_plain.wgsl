@@ -27,7 +27,7 @@ fn main(
   var own: array<vec4f, D4>;
   for (var d = 0u; d < D4; d++) { own[d] = vec4f(q[q_at + d]) * p.scale; }
   var sums: array<vec4f, D4>;
-  var largest = MASKED;
+  var largest = LOWEST;
   var total = 0.0;
   var end = p.keys;
   if (CAUSAL) { end = min(end, query + 1u); }

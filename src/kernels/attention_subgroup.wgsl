@@ -39,7 +39,7 @@ fn main(
 
   var largest: array<f32, ROWS>;
   var total: array<f32, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { largest[r] = MASKED; }
+  for (var r = 0u; r < ROWS; r++) { largest[r] = LOWEST; }
   var sums: array<array<f32, COLUMNS>, ROWS>;
 
   var end = p.keys;
@@ -62,11 +62,11 @@ fn main(
     }
 
     for (var r = 0u; r < ROWS; r++) {
-      let s = masked(scores[r], key, first_row + r);
+      let seen = seen4(key + vec4u(0u, 1u, 2u, 3u), vec4u(first_row + r));
+      let s = select(vec4f(LOWEST), scores[r] * p.scale, seen);
       let high = max(largest[r], subgroupMax(max(max(s.x, s.y), max(s.z, s.w))));
       let keep = exp(largest[r] - high);
-      // a masked score weighs nothing even while the whole row is masked
-      let weights = select(exp(s - high), vec4f(), s == vec4f(MASKED));
+      let weights = select(vec4f(), exp(s - high), seen); // nothing even while the row has seen no key
       total[r] = total[r] * keep + subgroupAdd(weights.x + weights.y + weights.z + weights.w);
       largest[r] = high;
       scores[r] = weights;

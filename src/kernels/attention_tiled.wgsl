@@ -42,7 +42,7 @@ fn main(
   let own_n = thread % 8u;
   let rows = first_row + own_m * 4u + vec4u(0u, 1u, 2u, 3u);
 
-  var largest = vec4f(MASKED);
+  var largest = vec4f(LOWEST);
   var total = vec4f();
   var sums: array<array<vec4f, COLUMNS>, 4>;
   var end = p.keys;
@@ -68,12 +68,9 @@ fn main(
       }
     }
 
-    var high = vec4f(MASKED);
+    var high = vec4f(LOWEST);
     for (var j = 0u; j < 4u; j++) {
-      let key = block + own_n + 8u * j;
-      var seen = vec4<bool>(key < p.keys);
-      if (CAUSAL) { seen = seen & (vec4u(key) <= rows); }
-      scores[j] = select(vec4f(MASKED), scores[j] * p.scale, seen);
+      scores[j] = select(vec4f(LOWEST), scores[j] * p.scale, seen4(vec4u(block + own_n + 8u * j), rows));
       high = max(high, scores[j]);
     }
     peers[own_m][own_n] = high;
@@ -84,8 +81,8 @@ fn main(
     largest = high;
     total *= keep;
     for (var j = 0u; j < 4u; j++) {
-      // a masked score weighs nothing even while the whole row is masked
-      let weight = select(exp(scores[j] - high), vec4f(), scores[j] == vec4f(MASKED));
+      // nothing even while the row has seen no key
+      let weight = select(vec4f(), exp(scores[j] - high), seen4(vec4u(block + own_n + 8u * j), rows));
       total += weight;
       weights[own_n + 8u * j][own_m] = weight;
     }

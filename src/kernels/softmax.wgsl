@@ -11,12 +11,16 @@ struct Params { groups: u32, length: u32 }
 @group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<elem>>;
 
-const LOWEST: f32 = -3.4e38;
+const LOWEST: f32 = -0x1.fffffep+127;
+
+// Whether the elements of vector i lie past the row's end.
+fn past(i: u32) -> vec4<bool> {
+  return vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u) >= vec4u(p.length);
+}
 
 // Vector i of the row, what lies past its end as low as can be.
 fn load(first: u32, i: u32) -> vec4f {
-  let past = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u) >= vec4u(p.length);
-  return select(vec4f(x[first + i]), vec4f(LOWEST), past);
+  return select(vec4f(x[first + i]), vec4f(LOWEST), past(i));
 }
 
 @compute @workgroup_size(WG)
@@ -35,7 +39,7 @@ fn main(
   let largest = reduce_max(max(max(high.x, high.y), max(high.z, high.w)), lane);
 
   var sum = vec4f();
-  for (var i = lane; i < vectors; i += WG) { sum += exp(load(first, i) - largest); }
+  for (var i = lane; i < vectors; i += WG) { sum += select(exp(load(first, i) - largest), vec4f(), past(i)); }
   let total = reduce_sum(sum.x + sum.y + sum.z + sum.w, lane);
 
   for (var i = lane; i < vectors; i += WG) { y[first + i] = vec4<elem>(exp(load(first, i) - largest) / total); }

@@ -98,6 +98,24 @@ describe.each(await variantSettings("attention", ["subgroup", "tiled", "plain", 
       expect(worst(y, exact)).toBeLessThan(1e-3 * magnitude(exact)); // a score of 200 is known to 2^-17 in float32
     });
 
+    // by the scale, since no f16 is large enough; causal rows see a part of a block, or nothing of it
+    test.for(quick || widths.includes(64) ? [false, true] : [false])(
+      "scores below every bound weigh what they should, causal: %s",
+      async (isCausal) => {
+        const [tokens, heads, headDim] = isCausal ? [77, 2, 64] : [70, 1, 8];
+        const shape = { n: 1, queries: tokens, keys: tokens, heads, headDim, causal: isCausal, scale: 1e28 };
+        const size = tokens * heads * headDim;
+        const [q, k] = [new Float32Array(size).fill(100), new Float32Array(size).fill(-100)];
+        const v = numbers(elem, 3, size);
+        const exact = attention(q, k, v, shape); // every key weighs the same
+        const y = await run(gpu, () => {
+          const [a, b, c] = [q, k, v].map((values) => tensor(values, [1, tokens, heads * headDim]));
+          return ops.scaledDotProductAttention(a!, b!, c!, { heads, isCausal, scale: shape.scale });
+        });
+        expect(worst(y, exact)).toBeLessThan(limit * magnitude(exact));
+      },
+    );
+
     test("says what does not fit", () => {
       const [q, k] = [tensor(numbers(elem, 1, 60), [1, 5, 12]), tensor(numbers(elem, 1, 40), [1, 5, 8])];
       expect(() => ops.scaledDotProductAttention(q, k, k, { heads: 1 })).toThrow(

@@ -73,6 +73,12 @@ describe.each(await variantSettings("reduce", ["subgroup", "workgroup"]))("norms
       expect(worst(y, expected)).toBeLessThan(elem === "f32" ? 1e-6 : HALF_LIMIT * magnitude(expected));
   });
 
+  test("softmax of the lowest numbers: what fills a row up takes no part", async () => {
+    const lowest = elem === "f32" ? -3.4e38 : -65504;
+    const y = await run(gpu, () => ops.softmax(tensor(new Float32Array(6).fill(lowest), [2, 3])));
+    expect(worst(y, new Float32Array(6).fill(1 / 3))).toBeLessThan(elem === "f32" ? 4e-6 : HALF_LIMIT);
+  });
+
   test.for([1, 3, 8, 77, 130, 1000])("softmax of %i logits up to ±200", async (length) => {
     const x = numbers(elem, 1, 7 * length, { scale: 70 }).map((v) => Math.max(-200, Math.min(200, v)));
     const exact = softmax(x, length);

@@ -21,12 +21,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<vec4<elem>>;
 
 const D4: u32 = D / 4u;
-const MASKED: f32 = -1e30; // a score that no softmax notices; finite, so that a row of masked scores stays a number
+const LOWEST: f32 = -0x1.fffffep+127; // maxima start here: finite, so that a row without a key yet stays a number
 
-// Scores of four neighbouring keys after scaling, those past the end or ahead of a causal query masked.
-fn masked(scores: vec4f, key: u32, query: u32) -> vec4f {
-  let index = vec4u(key, key + 1u, key + 2u, key + 3u);
-  var end = p.keys;
-  if (CAUSAL) { end = min(end, query + 1u); }
-  return select(vec4f(MASKED), scores * p.scale, index < vec4u(end));
+// Which of four keys four queries see: none past the end, and none ahead of a causal query. A score does not tell, since
+// any number may be one.
+fn seen4(key: vec4u, query: vec4u) -> vec4<bool> {
+  if (CAUSAL) { return key < min(vec4u(p.keys), query + 1u); }
+  return key < vec4u(p.keys);
 }
