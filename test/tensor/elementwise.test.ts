@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { Activation } from "../../src/kernels/activation.ts";
 import * as ops from "../../src/tensor/ops.ts";
+import { activationBackward } from "../../src/tensor/ops/unary.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { activations, geglu, interpolate, pool, type ActivationName } from "../reference/elementwise.ts";
 import { HALF_LIMIT, magnitude, maker, numbers, run, settings, worst } from "./harness.ts";
@@ -40,6 +42,22 @@ describe.each(await settings())("element-wise, $name", (setting) => {
     await near(ops.sigmoid, [1, 0, 1, 0]);
     await near(ops.tanh, [1, -1, 1, -1]);
     for (const op of [ops.silu, ops.gelu, ops.geluTanh, ops.quickGelu]) await near(op, [x[0]!, 0, 300, 0]);
+  });
+
+  test("far below zero a gate and its slope are 0, and neither NaN nor -Inf is lost", async () => {
+    const [least, much] = elem === "f32" ? [-3e38, -1e37] : [-65504, -6e4];
+    const x = Float32Array.of(least, much, -200, -105, NaN, -Infinity, 0, 0);
+    const [zeros, ones] = [new Float32Array(8), new Float32Array(8).fill(1)];
+    const slope = (kind: Activation) => (t: Tensor) => activationBackward(tensor(ones, [8]), t, kind);
+    const fused = () => {
+      const [weight, bias] = [Tensor.from(gpu, zeros, [8]), Tensor.from(gpu, x, [8])];
+      return ops.groupNorm(tensor(zeros, [1, 1, 8]), 1, { weight, bias, activation: "silu" });
+    };
+    for (const op of [ops.silu, ops.quickGelu, ops.gelu, ops.geluTanh, slope("silu"), slope("quickGelu"), fused]) {
+      const y = await run(gpu, () => op(tensor(x, [8])));
+      expect(worst(y.slice(0, 4), [0, 0, 0, 0])).toBeLessThan(1e-30);
+      expect([...y.slice(4, 6)]).toEqual([NaN, NaN]);
+    }
   });
 
   test.for([

@@ -26,7 +26,7 @@ fn slope4(x: vec4f, kind: u32) -> vec4f {
     }
     case 5u: {
       let s = sigmoid4(1.702 * x);
-      return s * (1.0 + 1.702 * x * (1.0 - s));
+      return s + s * x * (1.702 * (1.0 - s)); // 1.702 x alone may overflow
     }
     case 6u: {
       let t = tanh4(x);
