@@ -1,6 +1,6 @@
 const MOST = 256; // dispatches in one submit
 const FIRST = 8; // while nothing is known of their time
-const TARGET = 100; // milliseconds: a submit of twice as much is still bearable for those who share the GPU
+export const TARGET = 100; // milliseconds: a submit of twice as much is still bearable for those who share the GPU
 
 /** Part of a list of commands that is submitted at once. */
 export interface Segment {
@@ -9,7 +9,7 @@ export interface Segment {
 }
 
 /**
- * Cuts a list of commands into submits that no GPU is busy with for long: by number at first, by measured time from
+ * Cuts a recording's commands into submits that no GPU is busy with for long: by number at first, by measured time from
  * the second pass on.
  */
 export class Pace {
@@ -29,9 +29,8 @@ export class Pace {
   }
 }
 
-/** How many commands like those that took `time` milliseconds go into one submit. */
-export const mostFor = (count: number, time: number, most: number): number =>
-  Math.max(1, Math.min(most, Math.floor((count * TARGET) / Math.max(time, 1))));
+/** What dispatches of one pipeline take, in milliseconds, by their work in powers of two: nothing is known yet. */
+export const unknownTimes = (): Float64Array => new Float64Array(64).fill(TARGET / FIRST);
 
 /** Consecutive segments of at most `MOST` commands that together take at most `TARGET`, or of a single one. */
 function cut(times: Float64Array): Segment[] {

@@ -1,5 +1,6 @@
 import { ShaderError, type ToileError } from "../util/errors.ts";
 import { variantName, type Access, type Kernel } from "./kernel.ts";
+import { unknownTimes } from "./pace.ts";
 import { sourceLine, specialise, type Spec } from "./wgsl.ts";
 
 export interface Pipeline {
@@ -7,6 +8,8 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
   /** Of each storage binding. */
   readonly access: readonly Access[];
+  /** What its dispatches take. */
+  readonly times: Float64Array;
   /** Set once compiled. */
   compiled: GPUComputePipeline | undefined;
   /** Set when it does not compile. */
@@ -39,7 +42,8 @@ export class PipelineCache {
       const layout = this.#layout(kernel);
       const access: Access[] = Object.values(kernel.bind);
       const ready = Promise.resolve();
-      const made: Pipeline = { name, layout: layout.bind, access, compiled: undefined, failure: undefined, ready };
+      const state = { compiled: undefined, failure: undefined, ready };
+      const made: Pipeline = { name, layout: layout.bind, access, times: unknownTimes(), ...state };
       made.ready = this.#compile(made, kernel, spec, layout.pipeline);
       made.ready.catch((error: ToileError) => (made.failure = error));
       pipeline = made;

@@ -5,17 +5,18 @@ import type { DeviceFacts } from "./facts.ts";
 import { Failures, type Failure, type Wait } from "./failures.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
-import { mostFor } from "./pace.ts";
+import { unknownTimes } from "./pace.ts";
+import { Part } from "./part.ts";
 import { bindGroup, Program } from "./program.ts";
 import type { Host } from "../util/host.ts";
 
-const BATCH = 128; // dispatches in one submit
+const BATCH = 128; // the most dispatches in one submit
 const IN_FLIGHT = 3; // submits the device may have waiting
 const BIND_GROUPS = 24576; // cached bind groups before the cache starts afresh: a training step of both UNets has ten thousand
 
 /**
- * Records commands at once and submits them in order, in batches of one compute pass each, as soon as their
- * pipelines are compiled. A command that fails marks what it should have written, and so does every command that
+ * Records commands at once and submits them in order, in batches of one compute pass each or of several where they take
+ * long, as soon as their pipelines are compiled. A command that fails marks what it should have written, and so does every command that
  * reads what is marked: reading such memory back throws the first cause.
  */
 export class CommandQueue {
@@ -27,7 +28,7 @@ export class CommandQueue {
   readonly #arena: GPUBuffer;
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   #pending: Step[] = [];
-  #most = BATCH; // dispatches of the next submit, by what the last ones took
+  readonly #copyTimes = unknownTimes();
   #tail: Promise<void> = Promise.resolve();
   #inFlight: Promise<unknown>[] = [];
   /** The device's answers, heard in the order in which they were asked for. */
@@ -61,7 +62,7 @@ export class CommandQueue {
   push(command: Step): void {
     this.#touch(command);
     this.#pending.push(command);
-    if (this.#pending.length >= this.#most) this.#cut();
+    if (this.#pending.length >= BATCH) this.#cut();
   }
 
   /** Runs a whole program after everything recorded so far, as a batch of its own in several submits. */
@@ -213,9 +214,13 @@ export class CommandQueue {
     await Promise.allSettled(commands.map((command) => ("pipeline" in command ? command.pipeline.ready : undefined)));
     await this.#allocated;
     const sound = commands.filter((command) => this.#isSound(command, batch));
-    if (sound.length === 0) return;
-    const { busy } = await this.#submit(sound, batch, (encoder) => this.#encode(encoder, sound));
-    void busy.then((time) => (this.#most = mostFor(sound.length, time, BATCH)));
+    for (let start = 0; start < sound.length;) {
+      await this.#room(); // what was submitted last tells how much may be next
+      const part = new Part(sound, start, this.#copyTimes);
+      const { busy } = await this.#submit(part.commands, batch, (encoder) => this.#encode(encoder, part.commands));
+      void busy.then((time) => part.took(time));
+      start += part.commands.length;
+    }
   }
 
   async #sendProgram(program: Program, batch: number): Promise<void> {
@@ -236,9 +241,13 @@ export class CommandQueue {
     void Promise.all(times).then((all) => pace.measured(segments, all));
   }
 
+  async #room(): Promise<void> {
+    while (this.#inFlight.length >= IN_FLIGHT) await this.#inFlight.shift();
+  }
+
   /** Submits what `encode` encodes, and tells for how many milliseconds the device was busy with it. */
   async #submit(commands: readonly Command[], batch: number, encode: (encoder: GPUCommandEncoder) => void) {
-    while (this.#inFlight.length >= IN_FLIGHT) await this.#inFlight.shift();
+    await this.#room();
     if (this.failures.lost) return { busy: Promise.resolve(0) };
     const { answer } = this.#asked(() => {
       const encoder = this.#device.createCommandEncoder();

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { defineKernel, type View } from "../../src/gpu/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
@@ -56,6 +56,25 @@ describe.each(await devices())("device $name", ({ gpu }) => {
     const found = await ints(gpu, z);
     for (const view of [y, z]) gpu.release(view);
     expect([...found]).toEqual(Array.from({ length: 400 }, (_, i) => i));
+  });
+
+  test("submits few of what it does not know, though much was known of before", async () => {
+    const y = gpu.alloc(4);
+    const submits = vi.spyOn(gpu.gpu.queue, "submit");
+    const submitted = async (step: number, groups: number) => {
+      submits.mockClear();
+      const call = { spec: { STEP: step }, params: { base: 0 }, bind: { y }, groups };
+      for (let i = 0; i < 128; i++) gpu.run(counting(), call);
+      await gpu.flush();
+      return submits.mock.calls.length;
+    };
+    let known = Infinity;
+    for (let i = 0; i < 20 && known > 1; i++) known = await submitted(7, 1);
+    expect(known).toBe(1);
+    expect(await submitted(11, 1)).toBeGreaterThan(3); // another pipeline
+    expect(await submitted(7, 1024)).toBeGreaterThan(3); // more work
+    submits.mockRestore();
+    gpu.release(y);
   });
 
   test("uploads any number of bytes, and never over memory that waiting work reads", async () => {

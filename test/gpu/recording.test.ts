@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
-import { mostFor, Pace } from "../../src/gpu/pace.ts";
 import type { Lifetime } from "../../src/gpu/packing.ts";
+import { Pace } from "../../src/gpu/pace.ts";
 import { livenessBound, planMemory } from "../../src/gpu/plan.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import {
@@ -315,12 +315,6 @@ describe("pace", () => {
     expect(lengths(pace).at(-1)).toBe(1);
     pace.measured(began, quick); // of a pass that was under way before
     expect(lengths(pace)).toEqual([256, 256, 88]);
-  });
-
-  test("work that is not recorded is cut by what the last of it took", () => {
-    expect([mostFor(128, 0, 128), mostFor(128, 100, 128), mostFor(128, 1000, 128), mostFor(1, 5000, 128)]).toEqual([
-      128, 128, 12, 1,
-    ]);
   });
 
   test("of nothing is nothing", () => {
