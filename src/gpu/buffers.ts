@@ -134,10 +134,6 @@ export class BufferPool {
     return [...destroyed];
   }
 
-  resetPeak(): void {
-    this.#peak = this.#bytes + this.#pooled;
-  }
-
   get use(): MemoryUse {
     return {
       live: this.#live,

@@ -43,7 +43,6 @@ export class Device {
   readonly #liveBuffers = new Map<GpuBuffer, number>();
   /** Views from `reserve` that have no memory yet. */
   readonly #reserved = new WeakSet<View>();
-  #lost: DeviceLostError | undefined;
   /** Kernel variants that were asked for or measured, by name or by problem. */
   #variants: Readonly<Record<string, string>>;
   #isFlushed = false;
@@ -60,11 +59,6 @@ export class Device {
     this.#pool = new BufferPool((buffer) => this.#create(buffer), facts.limits.maxBufferSize);
     const spare = gpu.createBuffer({ size: 256 + guard, usage: USAGE.STORAGE });
     this.nothing = this.#foreign(spare, 256, 16);
-    void gpu.lost.then(({ reason, message }) => {
-      const retryable = reason !== "destroyed";
-      this.#lost = new DeviceLostError("device", message ? message.split("\n")[0]! : `lost (${reason})`, retryable);
-      this.#queue.lose(this.#lost);
-    });
   }
 
   /** Names of kernel variants by problem: see `DeviceOptions`. */
@@ -331,9 +325,9 @@ export class Device {
 
   /** Ends this use of a GPU device that another `Device` goes on with. Later calls throw `DeviceLostError`. */
   detach(): void {
-    this.#lost ??= new DeviceLostError("device", "destroyed", false);
-    this.#queue.lose(this.#lost);
+    this.#queue.failures.lost ??= new DeviceLostError("device", "destroyed", false);
     this.trim();
+    this.#pipelines.clear();
     this.nothing.buffer.gpu.destroy();
     this.#queue.destroy();
   }
@@ -375,7 +369,8 @@ export class Device {
   }
 
   #assertAlive(): void {
-    if (this.#lost) throw this.#lost;
+    const { lost } = this.#queue.failures;
+    if (lost) throw lost;
   }
 
   #assertMine(op: string, name: string, view: View): void {

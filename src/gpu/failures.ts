@@ -1,4 +1,4 @@
-import type { DeviceLostError, ToileError } from "../util/errors.ts";
+import { DeviceLostError, type ToileError } from "../util/errors.ts";
 
 /** One thing that went wrong, and in which batch. */
 export interface Failure {
@@ -59,4 +59,13 @@ export class Failures {
   tell(failure: Failure): void {
     if (failure.told === Infinity) failure.told = ++this.#clock;
   }
+}
+
+/** Has a GPU device's loss told. What was done with before is not kept in memory until then. */
+export function heedLoss(gpu: GPUDevice, failures: WeakRef<Failures>): void {
+  void gpu.lost.then(({ reason, message }) => {
+    const what = message ? message.split("\n")[0]! : `lost (${reason})`;
+    const told = failures.deref();
+    if (told) told.lost ??= new DeviceLostError("device", what, reason !== "destroyed");
+  });
 }

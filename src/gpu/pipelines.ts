@@ -34,6 +34,11 @@ export class PipelineCache {
     return this.#pipelines.size;
   }
 
+  clear(): void {
+    this.#pipelines.clear();
+    this.#layouts.clear();
+  }
+
   get(kernel: Kernel, overrides: Spec = {}): Pipeline {
     const spec = { ...kernel.spec, ...overrides };
     const name = variantName(kernel, spec);

@@ -1,8 +1,8 @@
-import { OutOfMemoryError, ToileError, type DeviceLostError } from "../util/errors.ts";
+import { OutOfMemoryError, ToileError } from "../util/errors.ts";
 import { USAGE, type GpuBuffer, type NewBuffer } from "./buffers.ts";
 import { copy, touched, type Command, type RecordedDispatch, type Step } from "./commands.ts";
 import type { DeviceFacts } from "./facts.ts";
-import { Failures, type Failure, type Wait } from "./failures.ts";
+import { Failures, heedLoss, type Failure, type Wait } from "./failures.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { unknownTimes } from "./pace.ts";
@@ -51,6 +51,7 @@ export class CommandQueue {
     const align = facts.limits.minUniformBufferOffsetAlignment;
     this.slot = Math.ceil(128 / align) * align; // struct Params is at most 32 scalars
     this.#arena = device.createBuffer({ size: BATCH * this.slot, usage: USAGE.UNIFORM | USAGE.COPY_DST });
+    heedLoss(device, new WeakRef(this.failures));
     device.addEventListener("uncapturederror", this.#onUncaptured);
   }
 
@@ -76,10 +77,6 @@ export class CommandQueue {
   afterwards(act: () => void): void {
     this.#cut();
     this.#tail = this.#tail.then(act);
-  }
-
-  lose(error: DeviceLostError): void {
-    this.failures.lost ??= error;
   }
 
   /** Keeps a failure for those who wait for the batch, and marks what is spoilt by it. */

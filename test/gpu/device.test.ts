@@ -1,5 +1,7 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Device } from "../../src/gpu/device.ts";
+import { Device } from "../../src/gpu/device.ts";
 import { defineKernel, type View } from "../../src/gpu/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { silu } from "../../src/tensor/ops/unary.ts";
@@ -238,6 +240,27 @@ describe("a device that is gone", () => {
     expect((failure as DeviceLostError).retryable).toBe(false);
     x.dispose(); // still harmless
   });
+});
+
+test("a use of a GPU device that ended is not kept for as long as the GPU device is", async () => {
+  const device = await requestDevice();
+  const use = async () => {
+    const one = new Device(device.gpu, device.facts);
+    one.scope(() => void silu(Tensor.zeros(one, [64])));
+    await one.flush();
+    expect(one.pipelineCount).toBe(1);
+    one.detach();
+    expect(one.pipelineCount).toBe(0);
+    return new WeakRef(one);
+  };
+  const used = await use();
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  await vi.waitFor(() => {
+    collect();
+    expect(used.deref() === undefined).toBe(true); // an error with the device in it would keep it
+  });
+  device.destroy();
 });
 
 // Dawn's null backend has 512 MiB and says so when they are gone.
