@@ -50,6 +50,7 @@ async function measureAll({ size, json = false, ...raw }: TuneArguments): Promis
     const timings = await timeCandidates(
       (name) => new Device(device.gpu, facts, { variants: { [family]: name } }),
       problem,
+      (line) => say(`toile: ${line}`),
     );
     const [best] = timings;
     plans[problem.key] = best!.name;

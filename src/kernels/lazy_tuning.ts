@@ -5,8 +5,8 @@ import { keyOf, problemOf, timeCandidates, type Tuning } from "./tuning.ts";
 
 /**
  * Times the forms of every product and attention that a device meets and has no measured choice for, when it is next
- * flushed: later work runs the fastest. Recordings keep the forms that they were made with. A trial that fails is told
- * of once, and the problem keeps its form.
+ * flushed: later work runs the fastest. Recordings keep the forms that they were made with. A form that fails is told
+ * of and left out; a problem of which all fail keeps its form.
  * @param keep gets every batch of choices
  */
 export function tuneLazily(
@@ -27,7 +27,7 @@ export function tuneLazily(
       met.delete(key);
       const force = (name: string) => new Device(device.gpu, device.facts, { variants: { [one.family]: name } });
       try {
-        const { name } = (await timeCandidates(force, problemOf(device.facts, one)))[0]!;
+        const { name } = (await timeCandidates(force, problemOf(device.facts, one), warn))[0]!;
         device.choose(key, name);
         plans[key] = name;
       } catch (error) {

@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts } from "../gpu/facts.ts";
 import type { View } from "../gpu/kernel.ts";
+import { DeviceLostError, ToileError } from "../util/errors.ts";
 import { attention } from "./attention.ts";
 import { attentionCandidates, attentionKey, planAttention, type AttentionProblem } from "./attention_plan.ts";
 import { gemm, type ConvGeometry } from "./gemm.ts";
@@ -28,7 +29,7 @@ export const keyOf = (met: Met): string => (met.family === "gemm" ? gemmKey(met.
 /** What was met, to be timed. */
 export function problemOf(facts: DeviceFacts, met: Met): TuningProblem {
   if (met.family === "gemm") return gemmProblem(facts, met.problem, met.conv);
-  return attentionProblem(facts, met.problem, Math.min(met.queries, MOST_TOKENS));
+  return attentionProblem(facts, met.problem, met.queries);
 }
 
 /** A product, or a convolution's. */
@@ -55,9 +56,10 @@ function gemmProblem(facts: DeviceFacts, problem: GemmProblem, conv: ConvGeometr
   };
 }
 
-/** Attention of `tokens` queries over twice as many keys, as a fused block has them. */
-function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens: number): TuningProblem {
+/** Attention of `wanted` queries, or of `MOST_TOKENS`, over twice as many keys, as a fused block has them. */
+function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, wanted: number): TuningProblem {
   const { elem, headDim } = problem;
+  const tokens = Math.min(wanted, MOST_TOKENS);
   const bytes = tokens * 8 * headDim * (elem === "f16" ? 2 : 4);
   return {
     key: attentionKey(problem),
@@ -75,8 +77,11 @@ function attentionProblem(facts: DeviceFacts, problem: AttentionProblem, tokens:
 
 function withBuffers(device: Device, bytes: readonly number[], work: (views: readonly View[]) => void): void {
   const views = bytes.map((size) => device.alloc(size));
-  work(views);
-  for (const view of views) device.release(view);
+  try {
+    work(views);
+  } finally {
+    for (const view of views) device.release(view);
+  }
 }
 
 export interface Timing {
@@ -84,12 +89,18 @@ export interface Timing {
   readonly milliseconds: number;
 }
 
-/** Times each candidate of a problem, the fastest first. `force` makes a device that uses one, which is detached again. */
+/**
+ * Times each candidate of a problem, the fastest first. One that fails is left out, and `tell` told of it in a line.
+ * @param force makes a device that uses one, which is detached again
+ * @throws ToileError where no candidate runs
+ */
 export async function timeCandidates(
   force: (name: string) => Device,
-  { candidates, record }: TuningProblem,
+  { key, candidates, record }: TuningProblem,
+  tell: (line: string) => void,
 ): Promise<Timing[]> {
   const timings: Timing[] = [];
+  const failures: { readonly name: string; readonly error: ToileError }[] = [];
   let best = Infinity;
   for (const name of candidates) {
     const forced = force(name);
@@ -102,10 +113,15 @@ export async function timeCandidates(
         milliseconds = Math.min(milliseconds, await time(forced, record));
       timings.push({ name, milliseconds });
       best = Math.min(best, milliseconds);
+    } catch (error) {
+      if (!(error instanceof ToileError) || error instanceof DeviceLostError) throw error;
+      failures.push({ name, error });
     } finally {
       forced.detach();
     }
   }
+  if (timings.length === 0 && failures[0]) throw failures[0].error;
+  for (const { name, error } of failures) tell(`${key}: ${name} is left out: ${error.message}`);
   return timings.sort((a, b) => a.milliseconds - b.milliseconds);
 }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import { tune } from "../../src/cli/tune.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
-import { isUsable, timeCandidates } from "../../src/kernels/tuning.ts";
+import { isUsable, problemOf, timeCandidates } from "../../src/kernels/tuning.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import type { MemoryQuestion } from "../../src/pipelines/memory.ts";
 import { unetProblems } from "../../src/pipelines/tuning.ts";
@@ -176,7 +176,7 @@ test("every candidate of a problem is timed, the fastest first", async () => {
     used.push(new Device(device.gpu, device.facts, { variants: { gemm } }));
     return used.at(-1)!;
   };
-  const timings = await timeCandidates(force, few);
+  const timings = await timeCandidates(force, few, () => {});
   expect(used.map(({ memory }) => memory.pooled)).toEqual([0, 0]); // nothing of theirs stays on the GPU
   expect(() => used[0]!.alloc(16)).toThrow("device: destroyed");
   expect(() => device.alloc(16)).not.toThrow();
@@ -194,6 +194,31 @@ test("what is tuned is all that a step of the UNets meets, concatenations and ap
   expect(both.filter((key) => key.startsWith("attention"))).toEqual([40, 80, 160].map((dim) => `attention f32 ${dim}`));
   expect(new Set(both).size).toBe(both.length);
   expect(keys({ guidanceBatch: 1 })).toContain("gemm f32 1x384x640x640x9"); // one half at a time
+});
+
+test("a candidate that fails is left out and told of, and leaves nothing on the GPU", async () => {
+  const problem = unetProblems(device.facts, QUESTION).find(({ key }) => key === "gemm f32 1x12x1280x1280x1")!;
+  const used: Device[] = [];
+  const force = (gemm: string) => {
+    used.push(new Device(device.gpu, device.facts, { variants: { gemm } }));
+    return used.at(-1)!;
+  };
+  const said: string[] = [];
+  const timed = (...candidates: string[]) =>
+    timeCandidates(force, { ...problem, candidates }, (line) => said.push(line));
+  expect((await timed("sparse", "tiled-32x32")).map(({ name }) => name)).toEqual(["tiled-32x32"]);
+  expect(used.map(({ memory }) => memory.live)).toEqual([0, 0]);
+  expect(said).toEqual([
+    expect.stringMatching(/^gemm f32 1x12x1280x1280x1: sparse is left out: gemm: no variant named/),
+  ]);
+  await expect(timed("sparse", "dense")).rejects.toThrow("gemm: no variant named sparse");
+  expect(said).toHaveLength(1);
+});
+
+test("attention is tried with a bounded number of tokens", () => {
+  const work = (queries: number) =>
+    problemOf(device.facts, { family: "attention", problem: { elem: "f32", headDim: 40 }, queries }).operations;
+  expect([work(4096), work(12288)]).toEqual([work(4096), work(4096)]);
 });
 
 test("the command says which argument cannot be meant", async () => {
