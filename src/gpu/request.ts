@@ -21,11 +21,19 @@ const firstLine = (error: Error) => error.message.split("\n")[0]!;
 
 const FAMILIES = ["gemm", "attention", "outer", "reduce"]; // of kernels with several forms
 
+const PROBLEM = /^(gemm (f32|f16) \d+(x\d+){4}|attention (f32|f16) \d+)$/; // as gemmKey and attentionKey name one
+
 /** A form that no kernel has is found when the kernel is planned; a kernel that nobody has would never be. */
-function checkVariants(variants: Readonly<Record<string, string>>): void {
-  const unknown = Object.keys(variants).find((name) => !FAMILIES.includes(name.split(" ")[0]!));
-  if (unknown !== undefined)
-    throw new InputError("requestDevice", `variants: "${unknown}" is not one of ${FAMILIES.join(", ")}`);
+function checkVariants(variants: Readonly<Record<string, unknown>>): void {
+  for (const [key, form] of Object.entries(variants)) {
+    if (!FAMILIES.includes(key) && !PROBLEM.test(key))
+      throw new InputError("requestDevice", `variants: "${key}" is not one of ${FAMILIES.join(", ")}, nor a problem`);
+    if (typeof form !== "string" || form === "")
+      throw new InputError(
+        "requestDevice",
+        `variants: ${key} is ${JSON.stringify(form)}, the name of a form is needed`,
+      );
+  }
 }
 
 /** A device from `gpu` (a browser's `navigator.gpu`, or Dawn's), with the adapter's largest buffer limits. @throws DeviceError */

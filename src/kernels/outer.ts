@@ -2,6 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import type { Spec } from "../gpu/wgsl.ts";
+import { KernelError } from "../util/errors.ts";
 import { bindRange } from "./bands.ts";
 import type { KernelEntry } from "./entry.ts";
 import { convParams, type ConvGeometry } from "./gemm.ts";
@@ -88,6 +89,7 @@ export interface OuterPlan {
 /**
  * Chooses the kernel, and how many rows go into one sum: long sums are split where tiles alone are too few to keep
  * the device busy, and where they are so long that rounding tells. A pure function; `forced` overrides it for tests.
+ * @throws KernelError when the device has no form of that name
  */
 export function planOuter(
   facts: DeviceFacts,
@@ -96,6 +98,9 @@ export function planOuter(
 ): OuterPlan {
   // this kernel does not ask for a size, and 128 lanes would need more workgroup memory than every device has
   const lanes = facts.pinned || (facts.subgroupSize ?? 0) > 64 ? undefined : facts.subgroupSize;
+  const names = lanes === undefined ? ["plain"] : ["subgroup", "plain"];
+  if (forced !== undefined && !names.includes(forced))
+    throw new KernelError("outer", `no variant named ${forced} on ${facts.name}: there are ${names.join(", ")}`);
   const bySubgroup = lanes !== undefined && (forced ?? "subgroup") === "subgroup";
   const columns4 = bySubgroup ? lanes : 16;
   const wide = bySubgroup && facts.isSoftware && SOFTWARE_LANES.includes(lanes);

@@ -21,11 +21,15 @@ export const reducers = {
 
 export type ReduceVariant = keyof typeof reducers;
 
-/** Chooses how a row is reduced, and how many threads do it. */
+/**
+ * Chooses how a row is reduced, and how many threads do it.
+ * @throws KernelError when the device has no form of the name `forced`
+ */
 export function planReduce(facts: DeviceFacts, forced?: string): { variant: ReduceVariant; WG: number } {
-  if (forced !== undefined && !(forced in reducers))
-    throw new KernelError("reduce", `no variant "${forced}"; there are ${Object.keys(reducers).join(", ")}`);
   const lanes = facts.pinned ? undefined : facts.subgroupSize; // these kernels do not ask for a size
+  const names = lanes === undefined ? ["workgroup"] : ["subgroup", "workgroup"];
+  if (forced !== undefined && !names.includes(forced))
+    throw new KernelError("reduce", `no variant named ${forced} on ${facts.name}: there are ${names.join(", ")}`);
   if (lanes !== undefined && forced !== "workgroup") return { variant: "subgroup", WG: lanes };
   return { variant: "workgroup", WG: 64 };
 }

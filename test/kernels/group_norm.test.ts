@@ -38,4 +38,9 @@ test("rows are reduced by subgroups where their size is known, else by workgroup
   expect(planReduce(facts(false, 32))).toEqual({ variant: "subgroup", WG: 32 });
   expect(planReduce(facts(false))).toEqual({ variant: "workgroup", WG: 64 });
   expect(planReduce(facts(true, 8), "workgroup")).toEqual({ variant: "workgroup", WG: 64 });
+  for (const [lanes, forced] of [
+    [undefined, "subgroup"],
+    [8, "toString"],
+  ] as const)
+    expect(() => planReduce(facts(true, lanes), forced)).toThrow(`reduce: no variant named ${forced} on `);
 });
