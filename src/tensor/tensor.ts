@@ -66,6 +66,8 @@ export class Tensor {
     if (odd >= 0) throw new DTypeError("Tensor.from", `element ${odd} is a ${typeof data[odd]}, not a number`);
     if (data.length !== count(shape))
       throw new ShapeError("Tensor.from", `${data.length} numbers for shape ${show(shape)}`);
+    const broken = dtype === "i32" && !(data instanceof Int32Array) ? data.findIndex((n) => n !== (n | 0)) : -1;
+    if (broken >= 0) throw new DTypeError("Tensor.from", `element ${broken} is ${data[broken]}, which is no i32`);
     const view = device.upload(encode(data, dtype));
     return new Tensor(device, { view, users: 0 }, [...shape], dtype, false);
   }
@@ -156,7 +158,8 @@ export class Tensor {
     if (!sameShape(other.shape, this.shape) || other.packed !== this.packed)
       throw new ShapeError("assign", `${show(other.shape)} to a tensor of shape ${show(this.shape)}`);
     if (other.dtype !== this.dtype) throw new DTypeError("assign", `${other.dtype} to a tensor of ${this.dtype}`);
-    this.device.copy(other.view, this.view);
+    const [from, to] = [other.view, this.view];
+    if (other.#storage !== this.#storage) this.device.copy(from, to); // WebGPU copies nothing to itself
     return this;
   }
 

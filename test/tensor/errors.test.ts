@@ -110,6 +110,11 @@ const SHAPES: readonly Refusal[] = [
     ({ t }) => ops.scaledDotProductAttention(t(1, 2, 8), t(1, 2, 8), t(1, 2, 8), undefined as never),
     "scaledDotProductAttention: 8 channels in undefined heads",
   ],
+  ...[-1, 0, 0.5, NaN].map((heads): Refusal => [
+    `attention in ${heads} heads`,
+    ({ t }) => ops.scaledDotProductAttention(t(1, 2, 8), t(1, 2, 8), t(1, 2, 8), { heads }),
+    `scaledDotProductAttention: 8 channels in ${heads} heads: a whole number of heads is needed`,
+  ]),
   ["softmax", ({ t }) => ops.softmax(t(2, 4), 0), "softmax: dimension 0 of [2, 4]: only the last is possible"],
   ["add", ({ t }) => ops.add(t(2, 3), t(2, 4)), "add: shapes do not broadcast: [2, 3] and [2, 4]"],
   ["weightedSum", () => ops.weightedSum([]), "weightedSum: 0 terms, 1 to 6 are possible"],
@@ -145,6 +150,7 @@ const SHAPES: readonly Refusal[] = [
   ["slice past the end", ({ t }) => ops.slice(t(2, 3), 1, 0, 4), "slice: 0 to 4 of dimension 1 of [2, 3]"],
   ["permute", ({ t }) => ops.permute(t(2, 3), [0, 0]), "permute: [0, 0] is no order of the dimensions of [2, 3]"],
   ["repeat", ({ t }) => ops.repeat(t(2), 0), "repeat: 0 times"],
+  ["repeat of a number", ({ t }) => ops.repeat(t(), 2), "repeat: a single number [] has no batch"],
   ["timestepEmbedding", ({ gpu }) => ops.timestepEmbedding(gpu, [1], 3), "timestepEmbedding: dim 3 is odd"],
   [
     "packWeight twice",
@@ -214,6 +220,11 @@ const TYPES: readonly Refusal[] = [
   ["concat", ({ t, h }) => ops.concat([t(2, 3), h(2, 3)], 0), "concat: f32 and f16"],
   ["embedding", ({ t }) => ops.embedding(t(2), t(3, 4)), "embedding: ids are f32, i32 is needed"],
   ["cast", ({ t }) => ops.cast(t(2), "i32"), "cast: f32 to i32"],
+  ...[1.5, NaN, 3e10, -Infinity].map((odd): Refusal => [
+    `${odd} as i32`,
+    ({ gpu }) => Tensor.from(gpu, [-0, odd, 2], [3], "i32"),
+    `Tensor.from: element 1 is ${odd}, which is no i32`,
+  ]),
 ];
 
 const devicesFor = await devices();

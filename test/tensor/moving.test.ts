@@ -240,6 +240,16 @@ describe.each(await settings())("$name", (setting) => {
     expect(worst(y, exact)).toBeLessThan((elem === "f32" ? 1e-5 : HALF_LIMIT) * magnitude(exact)); // places are float32 too
   });
 
+  test("a tensor that is assigned itself, or its own memory, stays what it is", async () => {
+    const x = numbers(elem, 1, 12);
+    const y = await run(gpu, () => {
+      const t = tensor(x, [3, 4]);
+      t.assign(t).assign(t.share());
+      return t.assign(t.reshape(12).reshape(3, 4));
+    });
+    expect([...y]).toEqual([...x]);
+  });
+
   test("timestepEmbedding, both orders and shifts", async () => {
     const steps = [0, 1, 0.5, 37, 250.25];
     for (const flipSinToCos of [false, true])

@@ -41,6 +41,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const [n = 0, queries = 0, channels = 0] = q.shape;
   const headDim = channels / heads;
   if (q.shape.length !== 3) throw new ShapeError(op, `q must be [n, tokens, channels], got ${show(q.shape)}`);
+  if (!Number.isInteger(heads) || heads < 1)
+    throw new ShapeError(op, `${channels} channels in ${heads} heads: a whole number of heads is needed`);
   if (!Number.isInteger(headDim) || headDim % 4 !== 0)
     throw new ShapeError(op, `${channels} channels in ${heads} heads: a head needs a multiple of 4`);
   for (const other of more ? [k, v, more.k, more.v] : [k, v]) {

@@ -8,6 +8,7 @@ import { sumDims } from "./sum_dims.ts";
 /** The whole batch `times` times, one copy after the other: [n, ...] → [times · n, ...]. */
 export function repeat(x: Tensor, times: number): Tensor {
   dataOf("repeat", x);
+  if (x.shape.length === 0) throw new ShapeError("repeat", "a single number [] has no batch");
   if (!Number.isInteger(times) || times < 1) throw new ShapeError("repeat", `${times} times`);
   if (times === 1) return x.reshape(...x.shape);
   const rule = {
