@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
-import { planAttention } from "../kernels/attention_plan.ts";
-import { planGemm } from "../kernels/gemm_plan.ts";
+import { attentionKey, planAttention } from "../kernels/attention_plan.ts";
+import { gemmKey, planGemm } from "../kernels/gemm_plan.ts";
 import { planReduce } from "../kernels/rows.ts";
 import { adapterAdvice } from "../node/adapter.ts";
 import { matmul } from "../tensor/ops.ts";
@@ -63,25 +63,28 @@ async function examine(): Promise<Report> {
   const adapter = { name, vendor, architecture, description, isSoftware, subgroupSize };
   const problem = await selfTest(device);
   return {
-    ...{ ok: problem === undefined, versions, platform, adapter, features, limits, kernels: tiers(device.facts) },
+    ...{ ok: problem === undefined, versions, platform, adapter, features, limits, kernels: kernelForms(device) },
     ...(problem !== undefined && { problem }),
   };
 }
 
-/** Which form of each kernel the device gets for a step of usual size. */
-function tiers(facts: DeviceFacts): Record<string, string> {
-  const reduce = planReduce(facts).variant;
+/** Which form of each kernel the device runs in a step of usual size, or which forms where there are several. */
+export function kernelForms({ facts, variants }: Pick<Device, "facts" | "variants">): Record<string, string> {
+  const elem = facts.f16 ? "f16" : "f32";
+  const distinct = (forms: readonly string[]) => [...new Set(forms)].join(", ");
+  // of the UNet for 768 × 1024 pixels, as `toile tune` times them
+  const products = [1, 9].map((taps) => {
+    const problem = { elem, batches: 1, m: 1536, n4: 320, k4: 320, taps } as const;
+    return planGemm(facts, problem, variants["gemm"] ?? variants[gemmKey(problem)]).variant;
+  });
+  const heads = [40, 80, 160].map((headDim) => {
+    const problem = { elem, headDim } as const;
+    return planAttention(facts, problem, variants["attention"] ?? variants[attentionKey(problem)]).variant;
+  });
   return {
-    "matrix product, convolution": planGemm(facts, {
-      elem: facts.f16 ? "f16" : "f32",
-      batches: 1,
-      m: 1024,
-      n4: 320,
-      k4: 320,
-      taps: 1,
-    }).variant,
-    attention: planAttention(facts, { elem: facts.f16 ? "f16" : "f32", headDim: 64 }).variant,
-    "group norm, layer norm, softmax": reduce,
+    "matrix product, convolution": distinct(products),
+    attention: distinct(heads),
+    "group norm, layer norm, softmax": planReduce(facts, variants["reduce"]).variant,
     "element-wise, copies": "plain",
   };
 }

@@ -77,7 +77,7 @@ export async function requestDevice(options: NodeDeviceOptions = {}): Promise<De
   });
   const gpu = create([FEATURES, ...(options.backend ? [`backend=${options.backend}`] : [])]);
   instances.push(gpu);
-  const warn = (line: string) => process.emitWarning(line);
+  const warn = (line: string) => void process.stderr.write(`toile: ${line}\n`); // a process's warning would be two
   const table = (facts: DeviceFacts) => ({ ...readTuning(facts, warn), ...tuned?.(facts) });
   const device = await requestDeviceFrom(gpu, {
     host: { ...host, whileBusy: new Naps().during },

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { kernelForms } from "../../src/cli/doctor.ts";
 import { tune } from "../../src/cli/tune.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { gemmCandidates, planGemm, type GemmProblem } from "../../src/kernels/gemm_plan.ts";
@@ -73,6 +74,26 @@ describe("a table of measured choices", () => {
     expect(said).toEqual([`${path}: 3 of 5 lines are ignored: no such variant here`]);
   });
 
+  test("that is ignored is told of in one line when a device is asked for", async () => {
+    const path = await writeTuning(device.facts, PLANS);
+    writeFileSync(path, "null");
+    const warn = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
+    const other = await requestDevice({ tune: "lazy" });
+    expect(warn.mock.calls).toEqual([[`toile: ${path} is ignored: it holds no plans\n`]]);
+    warn.mockRestore();
+    other.destroy();
+  });
+
+  test("is what toile doctor shows", () => {
+    const facts = { ...device.facts, f16: false };
+    expect(kernelForms({ facts, variants: {} })).toMatchObject({ attention: "subgroup" });
+    const variants = { "gemm f32 1x1536x1280x1280x9": "tiled-32x32/2", "attention f32 40": "tiled" };
+    expect(kernelForms({ facts, variants })).toMatchObject({
+      "matrix product, convolution": "subgroup, tiled",
+      attention: "tiled, subgroup",
+    });
+  });
+
   test("decides what a device runs", async () => {
     const tuned = await requestDevice({ tuned: () => PLANS });
     expect(tuned.variants).toEqual(PLANS);
@@ -117,7 +138,7 @@ describe("tuning on first use", () => {
   });
 
   test("times convolutions as they are, and what fails keeps its form", async () => {
-    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const warn = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
     const fresh = await requestDevice({ tune: "lazy" });
     const conv = (height: number, width: number) =>
       fresh.scope(() => {
@@ -147,7 +168,7 @@ describe("tuning on first use", () => {
 
   test("leaves alone what is forced, and works where its table cannot be written", async () => {
     mkdirSync(tuningPath(device.facts), { recursive: true }); // a folder where the table would lie
-    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const warn = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
     const forced = await requestDevice({ tune: "lazy", variants: { attention: "plain" } });
     const choose = vi.spyOn(forced, "choose");
     try {
