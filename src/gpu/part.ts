@@ -23,7 +23,7 @@ export class Part {
     for (; end < commands.length; end++) {
       const command = commands[end]!;
       const times = "pipeline" in command ? command.pipeline.times : copies;
-      const size = Math.floor(Math.log2(workOf(command)));
+      const size = Math.min(times.length - 1, Math.floor(Math.log2(workOf(command))));
       const expected = times[size]!;
       if (end > start && this.#sum + expected > TARGET) break;
       this.#times.push(times);

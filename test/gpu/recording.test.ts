@@ -1,7 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
-import type { Lifetime } from "../../src/gpu/packing.ts";
+import type { Step } from "../../src/gpu/commands.ts";
+import { Pace, unknownTimes } from "../../src/gpu/pace.ts";
 import { Pace } from "../../src/gpu/pace.ts";
+import type { Lifetime } from "../../src/gpu/packing.ts";
+import { Part } from "../../src/gpu/part.ts";
 import { livenessBound, planMemory } from "../../src/gpu/plan.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import {
@@ -315,6 +318,25 @@ describe("pace", () => {
     expect(lengths(pace).at(-1)).toBe(1);
     pace.measured(began, quick); // of a pass that was under way before
     expect(lengths(pace)).toEqual([256, 256, 88]);
+  });
+
+  test("work that is not recorded is cut by what others of its pipeline and size took", () => {
+    const [copies, times] = [unknownTimes(), unknownTimes()];
+    const steps = (x: number) => Array<Step>(128).fill({ pipeline: { times }, views: [], x, y: 1 } as never);
+    const next = (x: number) => new Part(steps(x), 20, copies);
+    const lengths: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      const part = next(1);
+      lengths.push(part.commands.length);
+      part.took(0.1);
+    }
+    expect(lengths).toEqual([8, 16, 32, 64, 108, 108]); // twice as many at most each time, until all are one submit
+    expect(next(1000).commands.length).toBe(8);
+    next(1).took(108 * 250);
+    expect(next(1).commands.length).toBe(1);
+    next(1).took(20);
+    expect(next(1).commands.length).toBe(1); // half of 250 ms are still too much
+    expect(next(2 ** 90).commands.length).toBe(8);
   });
 
   test("of nothing is nothing", () => {
