@@ -2,7 +2,6 @@ import { describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Step } from "../../src/gpu/commands.ts";
 import { Pace, unknownTimes } from "../../src/gpu/pace.ts";
-import { Pace } from "../../src/gpu/pace.ts";
 import type { Lifetime } from "../../src/gpu/packing.ts";
 import { Part } from "../../src/gpu/part.ts";
 import { livenessBound, planMemory } from "../../src/gpu/plan.ts";
