@@ -30,6 +30,12 @@ fn sigmoid4(x: vec4f) -> vec4f {
   return select(y, vec4f(), x < vec4f(-104.0));
 }
 
+// x · sigmoid(scale · x). A NaN survives as the factor, whatever the bounds make of it.
+fn gated4(x: vec4f, scale: f32) -> vec4f {
+  let y = 1.0 / (1.0 + exp(-clamp(scale * x, vec4f(-87.0), vec4f(87.0))));
+  return x * select(y, vec4f(), scale * x < vec4f(-104.0));
+}
+
 // tanh of the built-in kind overflows on some drivers for large arguments
 fn tanh4(x: vec4f) -> vec4f {
   let size = select(abs(x), vec4f(20.0), abs(x) > vec4f(20.0));
@@ -47,10 +53,10 @@ fn gelu4(x: vec4f) -> vec4f {
 fn activate4(x: vec4f, kind: u32) -> vec4f {
   switch kind {
     case 1u: { return select(x, vec4f(), x < vec4f()); }
-    case 2u: { return x * sigmoid4(x); }
+    case 2u: { return gated4(x, 1.0); }
     case 3u: { return gelu4(x); }
     case 4u: { return 0.5 * x * (1.0 + tanh4(0.79788456 * (x + 0.044715 * x * x * x))); }
-    case 5u: { return x * sigmoid4(1.702 * x); }
+    case 5u: { return gated4(x, 1.702); }
     case 6u: { return tanh4(x); }
     case 7u: { return sigmoid4(x); }
     case 8u: { return exp4(x); }
