@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import type { DeviceFacts, DeviceLimits } from "../gpu/facts.ts";
-import { attentionKey, planAttention } from "../kernels/attention_plan.ts";
-import { gemmKey, planGemm } from "../kernels/gemm_plan.ts";
+import { attentionChoice, planAttention } from "../kernels/attention_plan.ts";
+import { gemmChoice, planGemm } from "../kernels/gemm_plan.ts";
 import { planReduce } from "../kernels/rows.ts";
 import { adapterAdvice } from "../node/adapter.ts";
 import { matmul } from "../tensor/ops.ts";
@@ -75,11 +75,11 @@ export function kernelForms({ facts, variants }: Pick<Device, "facts" | "variant
   // of the UNet for 768 × 1024 pixels, as `toile tune` times them
   const products = [1, 9].map((taps) => {
     const problem = { elem, batches: 1, m: 1536, n4: 320, k4: 320, taps } as const;
-    return planGemm(facts, problem, variants["gemm"] ?? variants[gemmKey(problem)]).variant;
+    return planGemm(facts, problem, gemmChoice(variants, problem)).variant;
   });
   const heads = [40, 80, 160].map((headDim) => {
     const problem = { elem, headDim } as const;
-    return planAttention(facts, problem, variants["attention"] ?? variants[attentionKey(problem)]).variant;
+    return planAttention(facts, problem, attentionChoice(variants, problem)).variant;
   });
   return {
     "matrix product, convolution": distinct(products),

@@ -7,7 +7,7 @@ import { packageInfo, shipped } from "../node/package.ts";
 import type { GenerationResult } from "../pipelines/generation.ts";
 import { CHANGE, imageToImage } from "../pipelines/image-to-image.ts";
 import { ANEW, inpaint } from "../pipelines/inpaint.ts";
-import { layoutConfigs } from "../pipelines/sd_components.ts";
+import { isFilePath, layoutConfigs } from "../pipelines/sd_components.ts";
 import { StableDiffusion } from "../pipelines/stable-diffusion.ts";
 import { textToImage } from "../pipelines/text-to-image.ts";
 import type { GrayImage, RgbImage } from "../vision/image.ts";
@@ -85,7 +85,7 @@ async function paint(
   for (const { path } of options.lora)
     if (!(await stat(path).catch(() => undefined))?.isFile())
       throw new InputError(path, "no such LoRA file (a scale follows a colon: style.safetensors:0.8)");
-  const isFile = /\.(safetensors|ckpt|pth?|bin)$/i.test(options.checkpoints);
+  const isFile = isFilePath(options.checkpoints);
   if (options.extractEma && !isFile) throw new UsageError("--extract-ema is for a single file, not a folder");
   if (!isFile) {
     const { scheduler } = await layoutConfigs(directory(options.checkpoints));

@@ -1,17 +1,10 @@
-import { z } from "zod";
 import type { DeviceFacts } from "../gpu/facts.ts";
 import { TYPICAL_GPU, planTryOn, type PhaseMemory, type TryOnMemory } from "../pipelines/memory.ts";
-import { storageType } from "../pipelines/load.ts";
 import { checkTryOn } from "../pipelines/settings.ts";
 import { adapterDevice } from "./device.ts";
 import { EXIT, UsageError, type ExitCode } from "./errors.ts";
-import { oneOf, parseOptions, whole } from "./options.ts";
-
-const MEMORY_OPTIONS = z.object({
-  samples: whole(1, 64).default(1),
-  dtype: oneOf(["auto", "f32", "f16"]).default("auto"),
-  guidanceBatch: oneOf(["1", "2"]).default("2"),
-});
+import { parseOptions } from "./options.ts";
+import { questionOf, RunOptions, sizeOf } from "./question.ts";
 
 const PHASES: Readonly<Record<PhaseMemory["phase"], string>> = {
   encode: "VAE encode",
@@ -24,23 +17,20 @@ const PHASES: Readonly<Record<PhaseMemory["phase"], string>> = {
 
 /** `toile doctor --memory hd 768x1024`: what a try-on would take of a GPU's memory. Loads nothing. */
 export async function memory(asked: readonly string[], raw: Readonly<Record<string, unknown>>): Promise<ExitCode> {
-  const options = parseOptions(MEMORY_OPTIONS, raw);
-  const [model, size] = asked;
-  const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
-  if (asked.length !== 2 || (model !== "hd" && model !== "dc") || !width || !height)
+  const options = parseOptions(RunOptions, raw);
+  const [model, text] = asked;
+  const size = sizeOf(text);
+  if (asked.length !== 2 || (model !== "hd" && model !== "dc") || !size)
     throw new UsageError(`--memory "${asked.join(" ")}" is not hd or dc and a size: --memory hd 768x1024`);
   try {
-    checkTryOn(model, "upperbody", Number(width), Number(height));
+    checkTryOn(model, "upperbody", size.width, size.height);
   } catch (error) {
     throw new UsageError(`--memory: ${(error as Error).message}`);
   }
   const facts = await adapterFacts();
-  const dtype = storageType("try-on", facts, options.dtype);
-  const question = { width: Number(width), height: Number(height), samples: options.samples, dtype, guided: true };
-  const guidanceBatch: 1 | 2 = options.guidanceBatch === "1" ? 1 : 2;
-  const plan = planTryOn(facts, { ...question, guidanceBatch });
-  const report = { model, ...question, guidanceBatch, adapter: facts.name, ...plan };
-  process.stdout.write(raw["json"] ? `${JSON.stringify(report)}\n` : text(report));
+  const question = questionOf("try-on", facts, size, options);
+  const report = { model, ...question, adapter: facts.name, ...planTryOn(facts, question) };
+  process.stdout.write(raw["json"] ? `${JSON.stringify(report)}\n` : table(report));
   return EXIT.ok;
 }
 
@@ -67,15 +57,26 @@ interface Report extends TryOnMemory {
 
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20).toLocaleString("en-US")} MiB`;
 
-function text({ model, width, height, samples, dtype, guidanceBatch, adapter, phases, weights, peak }: Report): string {
+function table({
+  model,
+  width,
+  height,
+  samples,
+  dtype,
+  guidanceBatch,
+  adapter,
+  phases,
+  weights,
+  peak,
+}: Report): string {
   const cells = phases.map(({ phase, weights: own, held, activations, bound }) => [
     PHASES[phase],
     ...[own, held, activations, bound].map(mebibytes),
     bound > 0 ? (activations / bound).toFixed(2) : "",
   ]);
-  const table = [["phase", "weights", "kept", "activations", "alive at once", "ratio"], ...cells];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) =>
+  const rows = [["phase", "weights", "kept", "activations", "alive at once", "ratio"], ...cells];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "),
   );
   const batch = guidanceBatch === 2 ? "both halves of the guidance in one batch" : "the guidance's halves one by one";

@@ -3,7 +3,7 @@ import type { MatrixSyntax } from "../gpu/facts.ts";
 import { defineKernel, type View } from "../gpu/kernel.ts";
 import matrixSource from "./attention_matrix.wgsl";
 import plainSource from "./attention_plain.wgsl";
-import { attentionKey, ATTENTION_TILES, matrixBytes, planAttention, subgroupRows } from "./attention_plan.ts";
+import { attentionChoice, ATTENTION_TILES, matrixBytes, planAttention, subgroupRows } from "./attention_plan.ts";
 import subgroupSource from "./attention_subgroup.wgsl";
 import tiledSource from "./attention_tiled.wgsl";
 import { bindRange } from "./bands.ts";
@@ -113,7 +113,7 @@ function record(device: Device, call: AttentionCall, first: { q: number; kv: num
   const { elem, batches, heads, headDim, queries, keys, causal, scale, q, k, v, y } = call;
   const problem = { elem, headDim };
   tell(device, { family: "attention", problem, queries });
-  const name = device.variants["attention"] ?? device.variants[attentionKey(problem)];
+  const name = attentionChoice(device.variants, problem);
   const plan = planAttention(device.facts, problem, name);
   const tiles = Math.ceil(queries / plan.rows);
   const token = (heads * headDim) / 4;

@@ -1,7 +1,7 @@
 import type { DeviceFacts, SubgroupMatrixConfig } from "../gpu/facts.ts";
 import type { Spec } from "../gpu/wgsl.ts";
 import { KernelError } from "../util/errors.ts";
-import { matrixConfig } from "./gemm_plan.ts";
+import { matrixConfig, type Variants } from "./gemm_plan.ts";
 
 export interface AttentionProblem {
   readonly elem: "f32" | "f16";
@@ -10,6 +10,10 @@ export interface AttentionProblem {
 
 /** Name of a problem in a table of measured choices. */
 export const attentionKey = ({ elem, headDim }: AttentionProblem): string => `attention ${elem} ${headDim}`;
+
+/** The form that was asked for or measured for a head, if any. */
+export const attentionChoice = (variants: Variants, problem: AttentionProblem): string | undefined =>
+  variants["attention"] ?? variants[attentionKey(problem)];
 
 export interface AttentionPlan {
   /** Forces this plan. */

@@ -5,7 +5,15 @@ import { activationCode, type Activation } from "./activation.ts";
 import type { KernelEntry } from "./entry.ts";
 import matrixSource from "./gemm_matrix.wgsl";
 import plainSource from "./gemm_plain.wgsl";
-import { gemmKey, MATRIX_TILES, planGated, planGemm, SUBGROUP_ROWS, TILED_TILES, type GemmPlan } from "./gemm_plan.ts";
+import {
+  gemmChoice,
+  MATRIX_TILES,
+  planGated,
+  planGemm,
+  SUBGROUP_ROWS,
+  TILED_TILES,
+  type GemmPlan,
+} from "./gemm_plan.ts";
 import reduceSource from "./gemm_reduce.wgsl";
 import subgroupSource from "./gemm_subgroup.wgsl";
 import tiledSource from "./gemm_tiled.wgsl";
@@ -185,7 +193,7 @@ export function gemm(device: Device, call: GemmCall): void {
   const [kh, kw] = conv?.kernel ?? [1, 1];
   const problem = { elem, batches, m, n4, k4, taps: kh * kw }; // a convolution's images are rows of one product
   tell(device, { family: "gemm", problem, conv });
-  const name = device.variants["gemm"] ?? device.variants[gemmKey(problem)];
+  const name = gemmChoice(device.variants, problem);
   const plan = (call.epilogue?.gated ? planGated : planGemm)(device.facts, problem, name);
   if (plan.splits === 1) return multiply(device, plan, call);
   const parts = device.alloc(plan.splits * batches * m * n4 * 16);

@@ -14,9 +14,16 @@ export interface GemmProblem {
   readonly taps: number;
 }
 
+/** Names of variants, by kernel or by problem: what `Device.variants` holds. */
+export type Variants = Readonly<Record<string, string>>;
+
 /** Name of a problem in a table of measured choices. */
 export const gemmKey = ({ elem, batches, m, n4, k4, taps }: GemmProblem): string =>
   `gemm ${elem} ${batches}x${m}x${n4 * 4}x${k4 * 4}x${taps}`;
+
+/** The form that was asked for or measured for a product, if any. */
+export const gemmChoice = (variants: Variants, problem: GemmProblem): string | undefined =>
+  variants["gemm"] ?? variants[gemmKey(problem)];
 
 type Variant = "matrix" | "subgroup" | "tiled" | "plain";
 

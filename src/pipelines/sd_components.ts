@@ -34,11 +34,14 @@ export interface ComponentOptions extends LoaderOptions, SingleFileOptions {
 const OP = "stable diffusion";
 const isFolder = (files: Folder | ByteSource): files is Folder => "has" in files;
 
+/** Whether a path names a checkpoint in one file, and not a folder. */
+export const isFilePath = (path: string): boolean => /\.(safetensors|ckpt|pth?|bin)$/i.test(path);
+
 /** A checkpoint as its caller names it, opened: the diffusers layout as a folder, one file as a source of bytes. */
 export async function openFiles(device: Device, files: Folder | ByteSource | string): Promise<Folder | ByteSource> {
   if (!files) throw new InputError(OP, "no checkpoint was named");
   if (typeof files !== "string") return files;
-  if (!/\.(safetensors|ckpt|pth?|bin)$/i.test(files)) return folderOf(OP, device, files);
+  if (!isFilePath(files)) return folderOf(OP, device, files);
   const [folder, name] = splitPath(files);
   return folderOf(OP, device, folder).open(name);
 }

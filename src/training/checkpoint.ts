@@ -48,9 +48,10 @@ export async function saveCheckpoint(
     const { networks, masters, optimizer, ema } = state;
     for (const network of networks) {
       await writeNetwork(write, network.folder, network, (name) => masters.numbers(name));
-      const average = async (name: string) => ema?.shadow.get(name)?.data() ?? masters.numbers(name);
-      const averaged = { ...network, config: { ...network.config, ...ema?.config } };
-      if (ema) await writeNetwork(write, `${network.folder}_ema`, averaged, average);
+      if (!ema) continue;
+      const average = async (name: string) => ema.shadow.get(name)?.data() ?? masters.numbers(name);
+      const config = { ...network.config, ...ema.config };
+      await writeNetwork(write, `${network.folder}_ema`, { ...network, config }, average);
     }
     await write(OPTIMIZER, safetensorsStream(moments(optimizer), optimizerSteps(optimizer)));
     await write(STATE, text({ ...run, ema_optimization_step: ema?.optimizationStep }));

@@ -136,16 +136,19 @@ async function readSample(root: string, { list, pair }: Entry, options: FolderOp
   const person = resize(original, width, height, "bicubic");
   const isKnown = files.truth !== undefined && (await exists(join(root, files.truth)));
   const truth = list.order === "paired" ? person : isKnown ? await read(files.truth!) : undefined;
-  const names = pair;
   const { category } = list;
-  const withMask = (of: GrayImage) => ({ person, garment, mask: of, truth, category, labels: undefined, pose: undefined, names }); // prettier-ignore
-  if (mask === "none") return withMask({ width, height, data: new Uint8Array(width * height) });
-  if (mask === "given")
-    return withMask(resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest"));
+  const shared = { person, garment, truth, category, names: pair };
+  if (mask === "none" || mask === "given") {
+    const own =
+      mask === "none"
+        ? { width, height, data: new Uint8Array(width * height) }
+        : resize(binarise(await readMask(join(root, files.mask))), width, height, "nearest");
+    return { ...shared, mask: own, labels: undefined, pose: undefined };
+  }
   const labels = resize(await readLabelMap(root, list, files), width, height, "nearest");
   const pose = await readPose(root, list, files, original);
   const made = maskOf(join(root, files.labels), labels, pose, { ...mask, category });
-  return { person, garment, mask: made, truth, category, labels, pose, names };
+  return { ...shared, mask: made, labels, pose };
 }
 
 /** Labels of what may be worn where a garment of a category goes. */
